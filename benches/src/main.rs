@@ -1,0 +1,2 @@
+//! step cost
+fn main() {}

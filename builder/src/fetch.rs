@@ -1,0 +1,1 @@
+//! Base images: where `(from NAME)` comes from.

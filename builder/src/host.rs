@@ -1,0 +1,1 @@
+//! What the builder asks of the machine: users, processes, mounts.

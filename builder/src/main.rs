@@ -1,0 +1,2 @@
+//! obuilder
+fn main() {}

@@ -1,0 +1,2 @@
+//! obuilderfs
+fn main() {}
