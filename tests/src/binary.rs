@@ -12,17 +12,14 @@ pub fn obuilder() -> PathBuf {
     find("OBUILDER_BIN", "obuilder")
 }
 
-/// A test runs from `target/<profile>/deps`; the workspace's binaries lie one directory up.
+/// A test runs from `target/<profile>/deps`, a benchmark from `target/<profile>`: the binaries lie in the latter.
 fn find(variable: &str, name: &str) -> PathBuf {
     if let Some(path) = env::var_os(variable) {
         return PathBuf::from(path);
     }
-    let test = env::current_exe().expect("path of the test itself");
-    let built = test.ancestors().nth(2).expect("target/<profile>/deps/<test>").join(name);
-    assert!(
-        built.exists(),
-        "{} is not built: run `cargo build --workspace --bins` first, or set {variable}",
-        built.display()
-    );
-    built
+    let here = env::current_exe().expect("path of this executable");
+    let built = here.ancestors().skip(1).take(2).map(|dir| dir.join(name)).find(|path| path.is_file());
+    built.unwrap_or_else(|| {
+        panic!("{name} is not built: run `cargo build --workspace --bins`, or set {variable}")
+    })
 }
