@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stderr)]
 
 pub mod binary;
+pub mod build;
 pub mod compare;
 pub mod copying;
 pub mod memory;
@@ -17,6 +18,7 @@ pub mod scratch;
 pub mod user;
 pub mod world;
 
+pub use build::Build;
 pub use compare::Twin;
 pub use mount::Mount;
 pub use require::{Need, require};
