@@ -65,10 +65,9 @@ impl FileSystem {
 /// `<uid>-<token>`, the token not empty.
 fn uid_of(name: &OsStr) -> Option<u32> {
     let (uid, token) = name.to_str()?.split_once('-')?;
-    if token.is_empty() {
-        return None;
-    }
-    uid.parse().ok()
+    let number: u32 = uid.parse().ok()?;
+    // One spelling for each uid: no sign, no leading zeroes.
+    (!token.is_empty() && number.to_string() == uid).then_some(number)
 }
 
 #[cfg(test)]
@@ -78,7 +77,7 @@ mod tests {
     #[test]
     fn a_private_view_is_named_by_uid_and_token() {
         assert_eq!(uid_of(OsStr::new("705-x")), Some(705));
-        for bad in ["705", "705-", "-x", "x-705", "4294967296-x", ""] {
+        for bad in ["705", "705-", "-x", "x-705", "4294967296-x", "+705-x", "0705-x", ""] {
             assert_eq!(uid_of(OsStr::new(bad)), None, "{bad}");
         }
     }
