@@ -133,3 +133,6 @@ impl Finished {
         self.dir.join("env")
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -10,6 +10,8 @@ mod error;
 pub mod remove;
 mod rooted;
 mod system;
+#[cfg(test)]
+pub(crate) mod trees;
 
 pub use error::TransferError;
 pub(crate) use error::explain;

@@ -231,3 +231,6 @@ impl Cloning<'_> {
         path
     }
 }
+
+#[cfg(test)]
+mod tests;

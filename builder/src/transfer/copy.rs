@@ -87,3 +87,6 @@ fn split(path: &Path) -> (&OsStr, &OsStr) {
     let start = bytes.iter().rposition(|&b| b == b'/').map_or(0, |slash| slash + 1);
     (OsStr::from_bytes(&bytes[..start]), OsStr::from_bytes(&bytes[start..]))
 }
+
+#[cfg(test)]
+mod tests;

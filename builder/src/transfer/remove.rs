@@ -99,3 +99,6 @@ impl Removal<'_> {
         TransferError::io("remove", path, error)
     }
 }
+
+#[cfg(test)]
+mod tests;
