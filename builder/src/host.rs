@@ -13,12 +13,18 @@ pub mod run;
 #[cfg(target_os = "linux")]
 mod linux;
 #[cfg(target_os = "linux")]
-pub use linux::{LinuxHost as SystemHost, enter_private_mount_namespace};
+pub use linux::enter_private_mount_namespace;
+/// The machine this runs on.
+#[cfg(target_os = "linux")]
+pub type SystemHost = linux::LinuxHost<run::SystemRun>;
 
 #[cfg(any(target_os = "macos", test))]
 pub mod macos;
 #[cfg(target_os = "macos")]
-pub use macos::{MacHost as SystemHost, enter_private_mount_namespace};
+pub use macos::enter_private_mount_namespace;
+/// The machine this runs on.
+#[cfg(target_os = "macos")]
+pub type SystemHost = macos::MacHost<run::SystemRun>;
 
 /// A user of the machine.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -11,7 +11,7 @@ use tokio::process::{Child, Command};
 use super::mountinfo::Mount;
 use super::plan::{Plan, Report};
 use super::{SandboxError, Status, login};
-use crate::host::macos::{self, MacHost};
+use crate::host::{SystemHost, macos};
 
 /// The type that a mount of obuilderfs has, as mount(8) shows it.
 pub(super) const KIND: &str = "macfuse";
@@ -26,12 +26,12 @@ pub(super) fn home_source(rootfs: &Path, _prefix: &Path, _uid: u32) -> PathBuf {
 
 /// What is mounted at exactly `point`.
 pub(super) fn mounted_at(point: &Path) -> Result<Option<Mount>, SandboxError> {
-    Ok(MacHost::<crate::host::run::SystemRun>::default().mounted_at(point)?)
+    Ok(SystemHost::default().mounted_at(point)?)
 }
 
 /// Takes away what is mounted at `point`, though its daemon may be dead or its files in use.
 pub(super) fn unmount(point: &Path) -> Result<(), SandboxError> {
-    Ok(MacHost::<crate::host::run::SystemRun>::default().unmount(point)?)
+    Ok(SystemHost::default().unmount(point)?)
 }
 
 /// No process of another name is needed here.
@@ -55,7 +55,7 @@ impl StepProcess {
             let what = format!("show a secret at {}", target.display());
             return Err(SandboxError::Prepare { what, reason: reason.into() });
         }
-        let host = MacHost::<crate::host::run::SystemRun>::default();
+        let host = SystemHost::default();
         host.replace_link(&plan.home_source, &plan.home)?;
         let temp_dir = host.temp_dir(&plan.name)?;
         let (program, words) = macos::login(&plan.name, login::SCRIPT);
