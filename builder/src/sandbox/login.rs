@@ -10,7 +10,7 @@ use crate::host::Account;
 /// The profile is read in the home, as a login would; whatever it does to PATH or the directory, the command
 /// finds `env` and starts where it should. `.` for `source`: every shell knows it.
 pub const SCRIPT: &str = "[ -d \"$0\" ] || (umask 022 && exec /bin/mkdir -p -- \"$0\") || exit; \
-     . ~/.obuilder_profile.sh && cd -- \"$0\" && exec /usr/bin/env \"$@\"";
+     . ~/.obuilder_profile.sh && cd -- \"$0\" && unset OLDPWD && exec /usr/bin/env \"$@\"";
 
 /// The PATH a login starts from.
 pub const PATH: &str = "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin";

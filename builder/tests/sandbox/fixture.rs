@@ -11,22 +11,22 @@ use obuilder::host::{Host, SystemHost};
 use obuilder::sandbox::{Cancel, Command, Sandbox, SandboxError, Status, UserConfig, UserSandbox, View};
 
 /// Dropped last to first: the account goes before its directory.
-pub struct Fixture {
-    pub sandbox: UserSandbox,
-    pub uid: u32,
-    pub rootfs: PathBuf,
-    pub state: PathBuf,
-    pub home: PathBuf,
-    pub prefix: PathBuf,
+pub(crate) struct Fixture {
+    pub(crate) sandbox: UserSandbox,
+    pub(crate) uid: u32,
+    pub(crate) rootfs: PathBuf,
+    pub(crate) state: PathBuf,
+    pub(crate) home: PathBuf,
+    pub(crate) prefix: PathBuf,
     _account: AccountGuard,
-    pub dir: tempfile::TempDir,
+    pub(crate) dir: tempfile::TempDir,
 }
 
 /// What a step printed, and how it ended.
-pub type Ran = (String, Result<Status, SandboxError>);
+pub(crate) type Ran = (String, Result<Status, SandboxError>);
 
 /// `None`, and a word about it, where the test cannot run: without root, unless CI asks for every test.
-pub fn fixture(uid: u32) -> Option<Fixture> {
+pub(crate) fn fixture(uid: u32) -> Option<Fixture> {
     if !nix::unistd::geteuid().is_root() {
         assert!(std::env::var_os("CI").is_none(), "this test needs root");
         eprintln!("skipped: needs root");
@@ -59,7 +59,7 @@ impl Fixture {
     }
 
     /// `sh -c SCRIPT` in `/`.
-    pub fn command(&self, script: &str) -> Command {
+    pub(crate) fn command(&self, script: &str) -> Command {
         Command {
             argv: ["/bin/sh", "-c", script].map(OsString::from).to_vec(),
             workdir: "/".into(),
@@ -70,18 +70,18 @@ impl Fixture {
         }
     }
 
-    pub fn run(&self, command: &Command) -> Ran {
+    pub(crate) fn run(&self, command: &Command) -> Ran {
         block_on(self.start(command, &Cancel::default()))
     }
 
     /// Runs a script that is to succeed.
-    pub fn sh(&self, script: &str) -> String {
+    pub(crate) fn sh(&self, script: &str) -> String {
         let (output, status) = self.run(&self.command(script));
         assert_eq!(status.unwrap(), Status::Exited(0), "{script}: {output}");
         output
     }
 
-    pub async fn start(&self, command: &Command, cancel: &Cancel) -> Ran {
+    pub(crate) async fn start(&self, command: &Command, cancel: &Cancel) -> Ran {
         let (mut output, input) = std::io::pipe().unwrap();
         let reader = std::thread::spawn(move || {
             let mut all = Vec::new();
@@ -92,7 +92,7 @@ impl Fixture {
         (reader.join().unwrap(), status)
     }
 
-    pub fn assert_nothing_is_left(&self) {
+    pub(crate) fn assert_nothing_is_left(&self) {
         assert_eq!(SystemHost::default().processes_of(self.uid).unwrap(), []);
         assert_eq!(names_in(&self.state), Vec::<String>::new());
         let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap();
@@ -100,12 +100,12 @@ impl Fixture {
     }
 }
 
-pub fn block_on<F: Future>(future: F) -> F::Output {
+pub(crate) fn block_on<F: Future>(future: F) -> F::Output {
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(future)
 }
 
 /// The names in a directory, sorted.
-pub fn names_in(dir: &Path) -> Vec<String> {
+pub(crate) fn names_in(dir: &Path) -> Vec<String> {
     let mut names: Vec<_> =
         fs::read_dir(dir).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
     names.sort();

@@ -26,6 +26,7 @@ pub(super) fn mirror(dir: &Path, at: &Path) -> Result<(), Report> {
         let entry = entry.map_err(failed)?;
         reflect(&entry, &at.join(entry.file_name())).map_err(failed)?;
     }
+    call("none".as_ref(), at, None, MsFlags::MS_PRIVATE, None).map_err(failed)?;
     if dir == Path::new("/") {
         // What lies on the root itself is reached only by those whose root it is.
         return enter(at).map_err(failed);
