@@ -1,9 +1,12 @@
 //! The obuilderfs that shows every build user its own prefix: found, or started and in the end stopped.
 use std::io::{PipeWriter, Read};
+use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
+
+use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 
 use super::mountinfo::Mount;
 use super::{SandboxError, mount_point, platform};
@@ -87,17 +90,24 @@ impl Daemon {
         let pipe = || std::io::pipe().map_err(|e| failed(e.to_string()));
         let (hold, lifeline) = pipe()?;
         let (mut ready, mounted) = pipe()?;
+        // Nobody else is started before both are closed here, so nobody else inherits them.
+        for end in [hold.as_fd(), mounted.as_fd()] {
+            fcntl(end, FcntlArg::F_SETFD(FdFlag::empty())).map_err(|e| failed(e.to_string()))?;
+        }
         let process = Command::new(wanted.executable)
             .arg0(NAME)
-            .args(["-f", "--lifeline-fd=0", "--ready-fd=1"])
+            .arg("-f")
+            .arg(format!("--lifeline-fd={}", hold.as_raw_fd()))
+            .arg(format!("--ready-fd={}", mounted.as_raw_fd()))
             .args([wanted.scoreboard, wanted.prefix])
             .args(wanted.fallback)
             // Ctrl-C at the terminal is for the builder, which first stops the steps that use the mount.
             .process_group(0)
-            .stdin(hold)
-            .stdout(mounted)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
             .spawn()
             .map_err(|e| failed(e.to_string()))?;
+        drop((hold, mounted));
         let mut daemon = Self { process, lifeline: Some(lifeline) };
         match ready.read_exact(&mut [0]) {
             Ok(()) => Ok(daemon),

@@ -3,11 +3,15 @@ use std::ffi::OsStr;
 use std::path::Path;
 use std::process::ExitCode;
 
-use super::platform;
+use super::{mount, platform};
 
 /// Runs this process as what its own name (`argv[0]`) says, if that is not the builder's. To be called first
 /// thing in `main`, before any thread is started.
 pub fn reexec() -> Option<ExitCode> {
-    let name = std::env::args_os().next()?;
-    platform::step_main(Path::new(&name).file_name().unwrap_or(OsStr::new("")))
+    let started_as = std::env::args_os().next()?;
+    let name = Path::new(&started_as).file_name().unwrap_or(OsStr::new(""));
+    if name == mount::NAME {
+        return Some(obuilderfs::cli::main(std::env::args_os()));
+    }
+    platform::step_main(name)
 }

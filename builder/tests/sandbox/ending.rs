@@ -3,20 +3,12 @@ use std::fs;
 use std::io::{BufRead, BufReader};
 use std::os::unix::process::CommandExt;
 use std::process::{Command as Process, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use obuilder::host::{Host, SystemHost};
 use obuilder::sandbox::{Cancel, Sandbox, SandboxError, Status};
 
-use crate::fixture::{Fixture, block_on, fixture};
-
-fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(20);
-    while !condition() {
-        assert!(Instant::now() < deadline, "{what}");
-        std::thread::sleep(Duration::from_millis(5));
-    }
-}
+use crate::fixture::{Fixture, block_on, fixture, wait_until};
 
 fn is_running(uid: u32, name: &str) -> bool {
     SystemHost::default().processes_of(uid).unwrap().iter().any(|process| process.name == name)

@@ -5,6 +5,7 @@ use std::future::Future;
 use std::io::Read;
 use std::os::unix::fs::chown;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use obuilder::host::lock::Lock;
 use obuilder::host::{Host, SystemHost};
@@ -40,15 +41,8 @@ impl Fixture {
     fn below(dir: tempfile::TempDir, uid: u32) -> Self {
         let at = |name: &str| dir.path().join(name);
         let (rootfs, state, home, prefix) = (at("rootfs"), at("state"), at("home"), at("prefix"));
-        let config = UserConfig {
-            uid,
-            view: View::Direct { prefix: Some(prefix.clone()) },
-            state: state.clone(),
-            home: home.clone(),
-            executable: env!("CARGO_BIN_EXE_obuilder").into(),
-        };
         let account = AccountGuard(uid);
-        let sandbox = UserSandbox::new(config, Box::new(SystemHost::default())).unwrap();
+        let sandbox = sandbox(uid, &state, &home, View::Direct { prefix: Some(prefix.clone()) });
         fs::create_dir_all(rootfs.join("local/bin")).unwrap();
         fs::write(rootfs.join(".obuilder_profile.sh"), "").unwrap();
         let (owner, group) = sandbox.owner().unwrap();
@@ -56,6 +50,11 @@ impl Fixture {
             chown(rootfs.join(path), Some(owner), Some(group)).unwrap();
         }
         Self { sandbox, uid, rootfs, state, home, prefix, _account: account, dir }
+    }
+
+    /// Makes the sandbox anew, with another view.
+    pub(crate) fn configure(&mut self, view: View) {
+        self.sandbox = sandbox(self.uid, &self.state, &self.home, view);
     }
 
     /// `sh -c SCRIPT` in `/`.
@@ -100,8 +99,23 @@ impl Fixture {
     }
 }
 
+/// Waits for a condition; fails, and says for what, when it takes absurdly long.
+pub(crate) fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while !condition() {
+        assert!(Instant::now() < deadline, "{what}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
 pub(crate) fn block_on<F: Future>(future: F) -> F::Output {
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(future)
+}
+
+fn sandbox(uid: u32, state: &Path, home: &Path, view: View) -> UserSandbox {
+    let (state, home) = (state.to_owned(), home.to_owned());
+    let config = UserConfig { uid, view, state, home, executable: env!("CARGO_BIN_EXE_obuilder").into() };
+    UserSandbox::new(config, Box::new(SystemHost::default())).unwrap()
 }
 
 /// The names in a directory, sorted.

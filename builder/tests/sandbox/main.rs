@@ -2,6 +2,7 @@
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, clippy::print_stdout, clippy::print_stderr)]
 mod ending;
+mod file_system;
 mod fixture;
 mod secrets;
 mod surroundings;
