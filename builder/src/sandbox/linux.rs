@@ -49,7 +49,7 @@ pub(super) fn home_source(_rootfs: &Path, prefix: &Path, uid: u32) -> PathBuf {
 
 /// What is mounted at exactly `point`, in this process's mount namespace.
 pub(super) fn mounted_at(point: &Path) -> Result<Option<Mount>, SandboxError> {
-    let table = "/proc/self/mountinfo";
+    let table = "/proc/thread-self/mountinfo";
     let bytes = fs::read(table)
         .map_err(|e| SandboxError::Prepare { what: format!("read {table}"), reason: e.to_string() })?;
     Ok(mountinfo::at(&bytes, point))

@@ -5,10 +5,11 @@ use std::os::unix::process::CommandExt;
 use std::process::{Command as Process, Stdio};
 use std::time::Duration;
 
-use obuilder::host::{Host, SystemHost};
-use obuilder::sandbox::{Cancel, Sandbox, SandboxError, Status};
+use nix::mount::{MsFlags, mount, umount};
+use obuilder::host::{Host, SystemHost, enter_private_mount_namespace};
+use obuilder::sandbox::{Cancel, Sandbox, SandboxError, Status, View};
 
-use crate::fixture::{Fixture, block_on, fixture, wait_until};
+use crate::fixture::{Fixture, account_of, block_on, fixture, wait_until};
 
 fn is_running(uid: u32, name: &str) -> bool {
     SystemHost::default().processes_of(uid).unwrap().iter().any(|process| process.name == name)
@@ -130,41 +131,77 @@ impl Fixture {
     }
 }
 
-/// Not a test of its own: the builder that [`a_killed_builder_leaves_no_process`] kills.
+/// Not a test of its own: the builder that [`a_killed_builder_leaves_no_process_and_no_mount`] kills.
 #[test]
 fn builder_to_be_killed() {
     let Some(uid) = std::env::var("TEST_BUILDER_UID").ok().and_then(|uid| uid.parse().ok()) else { return };
-    let f = fixture(uid).unwrap();
-    println!("state {}", f.dir.path().display());
+    enter_private_mount_namespace().unwrap();
+    let mut f = fixture(uid).unwrap();
+    let scoreboard = f.dir.path().join("scoreboard");
+    f.configure(View::Obuilderfs { prefix: f.prefix.clone(), scoreboard, fallback: None });
+    println!("dir {}", f.dir.path().display());
     let _ = f.run(&f.command("setsid sleep 1000 & sleep 1001"));
 }
 
 #[test]
-fn a_killed_builder_leaves_no_process() {
-    let Some(f) = fixture(61_729) else { return };
-    let other = 61_730;
+fn a_killed_builder_leaves_no_process_and_no_mount() {
+    let uid = 61_729;
+    let Some(_account) = account_of(uid) else { return };
     let mut builder = Process::new(std::env::current_exe().unwrap())
         .args(["ending::builder_to_be_killed", "--exact", "--nocapture"])
-        .env("TEST_BUILDER_UID", other.to_string())
+        .env("TEST_BUILDER_UID", uid.to_string())
         .stdout(Stdio::piped())
         .spawn()
         .unwrap();
     let mut lines = BufReader::new(builder.stdout.take().unwrap()).lines();
-    let state = lines.find_map(|line| line.unwrap().strip_prefix("state ").map(str::to_owned)).unwrap();
-    wait_until("the step starts", || is_running(other, "sleep"));
+    let dir = lines.find_map(|line| line.unwrap().strip_prefix("dir ").map(str::to_owned)).unwrap();
+    wait_until("the step starts", || is_running(uid, "sleep"));
+    let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap();
+    assert!(!mounts.contains(&dir), "seen outside the builder's namespace: {mounts}");
     builder.kill().unwrap();
     builder.wait().unwrap();
-    wait_until("the step is gone", || SystemHost::default().processes_of(other).unwrap().is_empty());
-    let supervisors = || {
-        fs::read_dir("/proc").unwrap().flatten().any(|entry| {
-            let cmdline = fs::read(entry.path().join("cmdline")).unwrap_or_default();
-            let root = fs::read_to_string(entry.path().join("mountinfo")).unwrap_or_default();
-            cmdline.starts_with(b"obuilder-step") && root.contains(&state)
-        })
+    wait_until("the step is gone", || !is_running(uid, "sleep"));
+    wait_until("supervisor, file system and all their mounts are gone", || !anybody_sees_mounts_of(&dir));
+    assert_eq!(SystemHost::default().processes_of(uid).unwrap(), []);
+    fs::remove_dir_all(dir).unwrap();
+}
+
+/// Whether any process has a mount below `dir` in its namespace.
+fn anybody_sees_mounts_of(dir: &str) -> bool {
+    let processes = fs::read_dir("/proc").unwrap().flatten();
+    processes
+        .filter_map(|entry| fs::read_to_string(entry.path().join("mountinfo")).ok())
+        .any(|m| m.contains(dir))
+}
+
+#[test]
+fn the_builders_mounts_are_its_own_and_its_unmounts_reach_its_steps() {
+    let Some(f) = fixture(61_730) else { return };
+    enter_private_mount_namespace().unwrap();
+    let disk = f.dir.path().join("disk");
+    fs::create_dir(&disk).unwrap();
+    mount(Some("tmpfs"), &disk, Some("tmpfs"), MsFlags::empty(), None::<&str>).unwrap();
+    let disk = disk.to_str().unwrap();
+    let mounts_of = |pid: &str| fs::read_to_string(format!("/proc/{pid}/mountinfo")).unwrap();
+    assert!(mounts_of("thread-self").contains(disk));
+    assert!(!mounts_of("self").contains(disk), "seen by the machine");
+
+    let (command, cancel) = (f.command("sleep 1000"), Cancel::default());
+    let unmounted_under_the_step = async {
+        let sleep = loop {
+            let processes = SystemHost::default().processes_of(f.uid).unwrap();
+            match processes.iter().find(|process| process.name == "sleep") {
+                Some(process) => break process.pid.to_string(),
+                None => tokio::time::sleep(Duration::from_millis(5)).await,
+            }
+        };
+        let before = mounts_of(&sleep).contains(disk);
+        umount(disk).unwrap();
+        let after = mounts_of(&sleep).contains(disk);
+        cancel.cancel();
+        (before, after)
     };
-    wait_until("its supervisor is gone", || !supervisors());
-    drop(f);
-    // What the killed one could not remove itself.
-    let _ = SystemHost::default().delete_account(&format!("obuilder{other}"));
-    fs::remove_dir_all(state).unwrap();
+    let (_, seen) =
+        block_on(async { tokio::join!(f.start_quietly(&command, &cancel), unmounted_under_the_step) });
+    assert_eq!(seen, (true, false));
 }

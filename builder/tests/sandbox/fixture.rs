@@ -26,22 +26,27 @@ pub(crate) struct Fixture {
 /// What a step printed, and how it ended.
 pub(crate) type Ran = (String, Result<Status, SandboxError>);
 
-/// `None`, and a word about it, where the test cannot run: without root, unless CI asks for every test.
+/// As [`account_of`], with a tree for the account.
 pub(crate) fn fixture(uid: u32) -> Option<Fixture> {
-    if !nix::unistd::geteuid().is_root() {
-        assert!(std::env::var_os("CI").is_none(), "this test needs root");
-        eprintln!("skipped: needs root");
-        return None;
+    let account = account_of(uid)?;
+    Some(Fixture::below(tempfile::tempdir().unwrap(), uid, account))
+}
+
+/// Sees to it that the account, should it be made, is removed. `None`, and a word about it, where the test
+/// cannot run: without root, unless CI asks for every test.
+pub(crate) fn account_of(uid: u32) -> Option<AccountGuard> {
+    if nix::unistd::geteuid().is_root() {
+        return Some(AccountGuard(uid));
     }
-    let dir = tempfile::tempdir().unwrap();
-    Some(Fixture::below(dir, uid))
+    assert!(std::env::var_os("CI").is_none(), "this test needs root");
+    eprintln!("skipped: needs root");
+    None
 }
 
 impl Fixture {
-    fn below(dir: tempfile::TempDir, uid: u32) -> Self {
+    fn below(dir: tempfile::TempDir, uid: u32, account: AccountGuard) -> Self {
         let at = |name: &str| dir.path().join(name);
         let (rootfs, state, home, prefix) = (at("rootfs"), at("state"), at("home"), at("prefix"));
-        let account = AccountGuard(uid);
         let sandbox = sandbox(uid, &state, &home, View::Direct { prefix: Some(prefix.clone()) });
         fs::create_dir_all(rootfs.join("local/bin")).unwrap();
         fs::write(rootfs.join(".obuilder_profile.sh"), "").unwrap();
@@ -127,7 +132,7 @@ pub(crate) fn names_in(dir: &Path) -> Vec<String> {
 }
 
 /// Removes the account, and the group with the last of them.
-struct AccountGuard(u32);
+pub(crate) struct AccountGuard(u32);
 
 impl Drop for AccountGuard {
     fn drop(&mut self) {
