@@ -1,2 +1,9 @@
 //! obuilder
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    if let Some(code) = obuilder::sandbox::reexec() {
+        return code;
+    }
+    ExitCode::SUCCESS
+}

@@ -1,1 +1,17 @@
-//! obuilderfs
+//! `obuilderfs`: one mount point, and under it each user's own tree, found through a [`scoreboard`].
+//!
+//! A request travels `session` → `fuse` (decodes, encodes) → `fs` (the operations) → `view` and `nodes` (whose
+//! tree, which object) → `caller` (with whose rights) → `backing` (the tree below).
+mod backing;
+mod caller;
+pub mod cli;
+mod daemon;
+mod fs;
+mod fuse;
+mod nodes;
+pub mod options;
+mod own_threads;
+mod platform;
+pub mod scoreboard;
+pub mod session;
+mod view;

@@ -1,0 +1,169 @@
+//! The operations, free of the FUSE protocol's types: what each request does to whose tree.
+//!
+//! Every operation finds its view and its object with the daemon's rights, and acts on it with the caller's.
+mod attributes;
+mod control;
+mod data;
+mod directories;
+mod handles;
+mod namespace;
+mod xattrs;
+
+use std::ffi::OsStr;
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
+use std::time::Duration;
+
+use nix::errno::Errno;
+
+use crate::backing::{self, Stat};
+use crate::caller::Caller;
+use crate::nodes::{CONTROL, Node, Nodes, ROOT};
+use crate::view::{View, Views, constant_directory};
+
+pub(crate) use attributes::{Change, TimeChange};
+pub(crate) use data::OpenFile;
+use directories::OpenDir;
+
+use control::Tokens;
+use handles::Handles;
+
+/// For how long the kernel may use names and attributes below the root of a shared mount without asking.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Lifetimes {
+    pub(crate) name: Duration,
+    pub(crate) attributes: Duration,
+    pub(crate) absence: Duration,
+}
+
+/// In a private view everything is kept: whatever changes it goes through the kernel that keeps it.
+const FOREVER: Duration = Duration::from_secs(86_400);
+
+/// The file system.
+#[derive(Debug)]
+pub(crate) struct FileSystem {
+    views: Views,
+    nodes: Nodes,
+    files: Handles<OpenFile>,
+    directories: Handles<OpenDir>,
+    tokens: Tokens,
+    shared: Lifetimes,
+}
+
+/// An object under a name, as the kernel is told of it; counted as looked up.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Entry {
+    pub(crate) attributes: Attributes,
+    pub(crate) name_lifetime: Duration,
+}
+
+/// What the kernel is told of an object: `stat.ino` is the node id, owners are as shown.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Attributes {
+    pub(crate) stat: Stat,
+    pub(crate) lifetime: Duration,
+}
+
+/// What a look-up found.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Lookup {
+    /// The object.
+    Found(Entry),
+    /// Nothing, and the kernel may remember that for so long.
+    Absent(Duration),
+}
+
+/// A directory in which something is done: whose, and where below.
+#[derive(Debug)]
+struct Place {
+    view: Arc<View>,
+    dir: Arc<OwnedFd>,
+    /// The mount point itself, which all views share.
+    at_root: bool,
+}
+
+impl FileSystem {
+    /// Serves `views`; holds at most `descriptors` open for objects that are not open files.
+    pub(crate) fn new(views: Views, shared: Lifetimes, descriptors: usize) -> Self {
+        Self {
+            views,
+            nodes: Nodes::new(descriptors),
+            files: Handles::default(),
+            directories: Handles::default(),
+            tokens: Tokens::default(),
+            shared,
+        }
+    }
+
+    /// The kernel takes back `count` look-ups of `id`.
+    pub(crate) fn forget(&self, id: u64, count: u64) {
+        self.nodes.forget(id, count);
+    }
+
+    fn lifetimes(&self, view: &View) -> Lifetimes {
+        if view.private {
+            Lifetimes { name: FOREVER, attributes: FOREVER, absence: FOREVER }
+        } else {
+            self.shared
+        }
+    }
+
+    /// The directory `parent`, for an operation of `caller`'s in it.
+    fn place(&self, caller: &Caller, parent: u64) -> Result<Place, Errno> {
+        match parent {
+            ROOT => {
+                let view = self.views.of(caller.uid)?;
+                let dir = view.root()?;
+                Ok(Place { view, dir, at_root: true })
+            }
+            CONTROL => Err(Errno::EPERM),
+            id => {
+                let node = self.nodes.get(id)?;
+                let dir = self.nodes.anchor(&node)?;
+                Ok(Place { view: Arc::clone(&node.view), dir, at_root: false })
+            }
+        }
+    }
+
+    /// The object `id` and a descriptor that names it; the root is the caller's own.
+    fn object(&self, caller: &Caller, id: u64) -> Result<(Arc<View>, Arc<OwnedFd>), Errno> {
+        if id == ROOT {
+            let view = self.views.of(caller.uid)?;
+            let root = view.root()?;
+            return Ok((view, root));
+        }
+        let node = self.nodes.get(id)?;
+        let anchor = self.nodes.anchor(&node)?;
+        Ok((Arc::clone(&node.view), anchor))
+    }
+
+    /// Looks `name` up in `place` with the rights the thread has, and counts it.
+    fn entry(&self, place: &Place, name: &OsStr) -> Result<Entry, Errno> {
+        let anchor = backing::anchor(place.dir.as_fd(), name)?;
+        let stat = backing::stat(anchor.as_fd())?;
+        let node = self.nodes.found(&place.view, anchor, &stat, true)?;
+        Ok(self.entry_of(&node, &stat, place.at_root))
+    }
+
+    fn entry_of(&self, node: &Node, stat: &Stat, at_root: bool) -> Entry {
+        let lifetime = self.lifetimes(&node.view).name;
+        Entry {
+            attributes: self.shown(&node.view, node.id, stat),
+            // The same name means another object to the next uid.
+            name_lifetime: if at_root { Duration::ZERO } else { lifetime },
+        }
+    }
+
+    /// `stat` as the users of `view` see it.
+    fn shown(&self, view: &View, id: u64, stat: &Stat) -> Attributes {
+        let stat = Stat { ino: id, uid: view.uid_shown(stat.uid), ..*stat };
+        Attributes { stat, lifetime: self.lifetimes(view).attributes }
+    }
+
+    /// What everyone is told of the root and of the control directory. Everything is allowed in the root: who
+    /// may do what there is decided below, by the caller's own tree.
+    fn constant(id: u64) -> Attributes {
+        let mode = if id == CONTROL { 0o700 } else { 0o777 };
+        Attributes { stat: constant_directory(id, mode), lifetime: FOREVER }
+    }
+}

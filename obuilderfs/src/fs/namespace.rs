@@ -1,0 +1,181 @@
+//! Names: looking up, making, linking, renaming and removing them.
+use std::ffi::{OsStr, OsString};
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
+
+use nix::errno::Errno;
+use nix::fcntl::OFlag;
+
+use super::{Entry, FileSystem, Lookup, OpenFile, Place, control};
+use crate::backing::{self, S_ISGID};
+use crate::caller::{Caller, act_as, act_with_groups, as_daemon, take_umask};
+use crate::nodes::{CONTROL, ROOT};
+
+impl FileSystem {
+    /// Looks `name` up in `parent`. The kernel has checked that the caller may search `parent`.
+    pub(crate) fn lookup(&self, caller: &Caller, parent: u64, name: &OsStr) -> Result<Lookup, Errno> {
+        match parent {
+            ROOT if name == control::NAME => return Self::control(caller),
+            CONTROL => return self.enter(caller, name),
+            _ => {}
+        }
+        let place = self.place(caller, parent)?;
+        match as_daemon(|| self.entry(&place, name)) {
+            Ok(entry) => Ok(Lookup::Found(entry)),
+            Err(Errno::ENOENT) if !place.at_root => {
+                Ok(Lookup::Absent(self.lifetimes(&place.view).absence))
+            }
+            Err(e) => Err(e),
+        }
+    }
+
+    /// Makes something in `place` as the caller, then looks it up.
+    fn made(
+        &self,
+        caller: &Caller,
+        place: &Place,
+        name: &OsStr,
+        mode: u32,
+        mut make: impl FnMut() -> Result<(), Errno>,
+    ) -> Result<Entry, Errno> {
+        let uid = place.view.acting_uid(caller.uid);
+        if mode & S_ISGID != 0 {
+            act_with_groups(caller, uid, make)?;
+        } else {
+            act_as(caller, uid, &mut make)?;
+        }
+        as_daemon(|| self.entry(place, name))
+    }
+
+    pub(crate) fn mkdir(
+        &self,
+        caller: &Caller,
+        parent: u64,
+        name: &OsStr,
+        mode: u32,
+        umask: u32,
+    ) -> Result<Entry, Errno> {
+        let place = self.place(caller, parent)?;
+        take_umask(umask)?;
+        self.made(caller, &place, name, mode, || backing::mkdir(place.dir.as_fd(), name, mode))
+    }
+
+    /// `device` is FUSE's 32-bit number.
+    pub(crate) fn mknod(
+        &self,
+        caller: &Caller,
+        parent: u64,
+        name: &OsStr,
+        (mode, umask): (u32, u32),
+        device: u32,
+    ) -> Result<Entry, Errno> {
+        let place = self.place(caller, parent)?;
+        take_umask(umask)?;
+        self.made(caller, &place, name, mode, || backing::mknod(place.dir.as_fd(), name, mode, device))
+    }
+
+    pub(crate) fn symlink(
+        &self,
+        caller: &Caller,
+        parent: u64,
+        name: &OsStr,
+        target: &OsStr,
+    ) -> Result<Entry, Errno> {
+        let place = self.place(caller, parent)?;
+        self.made(caller, &place, name, 0, || backing::symlink(target, place.dir.as_fd(), name))
+    }
+
+    /// Gives the object `id` another name.
+    pub(crate) fn link(&self, caller: &Caller, id: u64, parent: u64, name: &OsStr) -> Result<Entry, Errno> {
+        let (view, object) = self.object(caller, id)?;
+        let place = self.place(caller, parent)?;
+        if !Arc::ptr_eq(&view, &place.view) {
+            return Err(Errno::EXDEV);
+        }
+        self.made(caller, &place, name, 0, || backing::link(object.as_fd(), place.dir.as_fd(), name))
+    }
+
+    pub(crate) fn readlink(&self, caller: &Caller, id: u64) -> Result<OsString, Errno> {
+        let (_, object) = self.object(caller, id)?;
+        backing::readlink(object.as_fd())
+    }
+
+    /// Creates and opens the file `name`, or opens it if it is there.
+    pub(crate) fn create(
+        &self,
+        caller: &Caller,
+        parent: u64,
+        name: &OsStr,
+        (mode, umask): (u32, u32),
+        flags: i32,
+    ) -> Result<(Entry, u64, Arc<OpenFile>), Errno> {
+        let place = self.place(caller, parent)?;
+        take_umask(umask)?;
+        let uid = place.view.acting_uid(caller.uid);
+        let wanted = OpenFile::flags(flags) | (OFlag::from_bits_retain(flags) & OFlag::O_EXCL);
+        let create = || backing::create(place.dir.as_fd(), name, wanted, mode);
+        let fd: OwnedFd = if mode & S_ISGID != 0 {
+            act_with_groups(caller, uid, create)?
+        } else {
+            act_as(caller, uid, create)?
+        };
+        let stat = backing::stat(fd.as_fd())?;
+        let anchor = as_daemon(|| backing::anchor_of(fd.as_fd()))?;
+        let node = self.nodes.found(&place.view, anchor, &stat, true)?;
+        let entry = self.entry_of(&node, &stat, place.at_root);
+        let file = Arc::new(OpenFile::new(fd, node, caller));
+        Ok((entry, self.files.insert(Arc::clone(&file)), file))
+    }
+
+    pub(crate) fn unlink(&self, caller: &Caller, parent: u64, name: &OsStr) -> Result<(), Errno> {
+        let place = self.place(caller, parent)?;
+        self.removing(caller, &place, name, || backing::unlink(place.dir.as_fd(), name))
+    }
+
+    pub(crate) fn rmdir(&self, caller: &Caller, parent: u64, name: &OsStr) -> Result<(), Errno> {
+        if parent == CONTROL {
+            return self.leave(caller, name);
+        }
+        let place = self.place(caller, parent)?;
+        self.removing(caller, &place, name, || backing::rmdir(place.dir.as_fd(), name))
+    }
+
+    /// Does `remove`, by which `name` of `place` may lose what it names now.
+    fn removing(
+        &self,
+        caller: &Caller,
+        place: &Place,
+        name: &OsStr,
+        remove: impl FnMut() -> Result<(), Errno>,
+    ) -> Result<(), Errno> {
+        let lost = as_daemon(|| backing::stat_at(place.dir.as_fd(), name)).ok();
+        let departure = lost.and_then(|stat| self.nodes.losing_name(&place.view, &stat));
+        act_as(caller, place.view.acting_uid(caller.uid), remove)?;
+        if let Some(departure) = departure {
+            self.nodes.lost_name(departure);
+        }
+        Ok(())
+    }
+
+    /// `flags` are those of `renameat2(2)`.
+    pub(crate) fn rename(
+        &self,
+        caller: &Caller,
+        from: (u64, &OsStr),
+        to: (u64, &OsStr),
+        flags: u32,
+    ) -> Result<(), Errno> {
+        let source = self.place(caller, from.0)?;
+        let target = self.place(caller, to.0)?;
+        if !Arc::ptr_eq(&source.view, &target.view) {
+            return Err(Errno::EXDEV);
+        }
+        let rename =
+            || backing::rename((source.dir.as_fd(), from.1), (target.dir.as_fd(), to.1), flags);
+        if flags == 0 {
+            self.removing(caller, &target, to.1, rename)
+        } else {
+            act_as(caller, source.view.acting_uid(caller.uid), rename)
+        }
+    }
+}

@@ -1,0 +1,80 @@
+//! Extended attributes. `trusted.*` is root's, and of `security.*` others may only read: the daemon keeps the
+//! capability that would let it do more for them.
+use std::ffi::OsStr;
+use std::os::fd::AsFd;
+use std::os::unix::ffi::OsStrExt;
+
+use nix::errno::Errno;
+
+use super::FileSystem;
+use crate::backing;
+use crate::caller::{Caller, act_as};
+use crate::nodes::{CONTROL, ROOT};
+
+impl FileSystem {
+    pub(crate) fn getxattr(&self, caller: &Caller, id: u64, name: &OsStr) -> Result<Vec<u8>, Errno> {
+        // The root is one for all, so no user's ACL may speak for it.
+        if id == CONTROL || id == ROOT && is_acl(name) {
+            return Err(Errno::ENODATA);
+        }
+        if is_trusted(name) && caller.uid != 0 {
+            return Err(Errno::ENODATA);
+        }
+        let (view, object) = self.object(caller, id)?;
+        act_as(caller, view.acting_uid(caller.uid), || backing::get_xattr(object.as_fd(), name))
+    }
+
+    /// The names, each followed by a zero byte.
+    pub(crate) fn listxattr(&self, caller: &Caller, id: u64) -> Result<Vec<u8>, Errno> {
+        if id == CONTROL {
+            return Ok(Vec::new());
+        }
+        let (view, object) = self.object(caller, id)?;
+        let all = act_as(caller, view.acting_uid(caller.uid), || backing::list_xattrs(object.as_fd()))?;
+        if caller.uid == 0 {
+            return Ok(all);
+        }
+        let names = all.split_inclusive(|&b| b == 0);
+        Ok(names.filter(|name| !is_trusted(OsStr::from_bytes(name))).flatten().copied().collect())
+    }
+
+    /// `flags` are `XATTR_CREATE` or `XATTR_REPLACE`.
+    pub(crate) fn setxattr(
+        &self,
+        caller: &Caller,
+        id: u64,
+        name: &OsStr,
+        value: &[u8],
+        flags: i32,
+    ) -> Result<(), Errno> {
+        may_change(caller, id, name)?;
+        let (view, object) = self.object(caller, id)?;
+        let uid = view.acting_uid(caller.uid);
+        act_as(caller, uid, || backing::set_xattr(object.as_fd(), name, value, flags))
+    }
+
+    pub(crate) fn removexattr(&self, caller: &Caller, id: u64, name: &OsStr) -> Result<(), Errno> {
+        may_change(caller, id, name)?;
+        let (view, object) = self.object(caller, id)?;
+        act_as(caller, view.acting_uid(caller.uid), || backing::remove_xattr(object.as_fd(), name))
+    }
+}
+
+fn may_change(caller: &Caller, id: u64, name: &OsStr) -> Result<(), Errno> {
+    let reserved = is_trusted(name) || name.as_bytes().starts_with(b"security.");
+    if id == CONTROL || reserved && caller.uid != 0 {
+        return Err(Errno::EPERM);
+    }
+    if id == ROOT && is_acl(name) {
+        return Err(Errno::EOPNOTSUPP);
+    }
+    Ok(())
+}
+
+fn is_trusted(name: &OsStr) -> bool {
+    name.as_bytes().starts_with(b"trusted.")
+}
+
+fn is_acl(name: &OsStr) -> bool {
+    name.as_bytes().starts_with(b"system.posix_acl_")
+}
