@@ -111,6 +111,12 @@ impl CopyInput {
         self.dst.as_bytes().ends_with(b"/")
     }
 
+    /// Whether `dst` can only be a directory: it ends in `/`, or in a part that is `.` or `..`.
+    pub fn names_directory(&self) -> bool {
+        let last = self.dst.as_bytes().rsplit(|&b| b == b'/').next();
+        matches!(last, Some(b"" | b"." | b".."))
+    }
+
     /// The id of the step's result.
     ///
     /// # Errors
