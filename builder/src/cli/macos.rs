@@ -152,7 +152,7 @@ fn build(engine: &Engine<'_>, spec: &Spec, log: &mut Log) -> Result<StepId, Comm
     let runtime =
         runtime.map_err(|error| CommandError::environment(format!("cannot start the runtime: {error}")))?;
     let built = runtime.block_on(async {
-        let signals = Signals::listen().map_err(|error| BuildError::Signals(error))?;
+        let signals = Signals::listen().map_err(BuildError::Signals)?;
         tokio::spawn(signals.forward(engine.cancel.clone()));
         engine.build(spec, log).await
     });

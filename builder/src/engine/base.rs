@@ -48,7 +48,7 @@ fn write(path: &Path, bytes: &[u8]) -> Result<(), BuildError> {
 fn saved_environment(path: &Path) -> Result<Environment, BuildError> {
     match fs::read(path) {
         Ok(text) => environment::parse(&text)
-            .map_err(|error| BuildError::Environment { path: path.to_owned(), error }),
+            .map_err(|error| BuildError::Environment { path: path.to_owned(), error: Box::new(error) }),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Environment::new()),
         Err(error) => Err(BuildError::Io { path: path.to_owned(), error }),
     }

@@ -68,7 +68,7 @@ pub enum BuildError {
         /// The file.
         path: PathBuf,
         /// What is wrong with it.
-        error: SpecError,
+        error: Box<SpecError>,
     },
     /// The log could not be written to where the user sees it.
     #[error("cannot write the build's log to standard output: {0}")]
