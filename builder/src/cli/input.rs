@@ -12,7 +12,9 @@ use crate::spec::Spec;
 pub(super) fn spec(file: &Path) -> Result<Spec, CommandError> {
     let text = fs::read(file).map_err(|error| unreadable("spec", file, &error))?;
     Spec::parse(&text).map_err(|error| {
-        let told = CommandError::usage(format!("{}: {error}", file.display())).excerpt(error.excerpt());
+        let place = error.position().map_or(String::new(), |(line, column)| format!(":{line}:{column}"));
+        let told = format!("{}{place}: {}", file.display(), error.message);
+        let told = CommandError::usage(told).excerpt(error.excerpt());
         match error.hint {
             Some(hint) => told.hint(hint),
             None => told,
@@ -47,10 +49,8 @@ impl SecretFile {
 
 /// The error for a file that cannot be read.
 pub(super) fn unreadable(what: &str, path: &Path, error: &io::Error) -> CommandError {
-    let why = match error.kind() {
-        io::ErrorKind::NotFound => "no such file".to_owned(),
-        _ => error.to_string(),
-    };
+    let words = error.to_string();
+    let why = words.split(" (os error").next().unwrap_or(&words);
     CommandError::usage(format!("cannot read the {what}: {}: {why}", path.display()))
 }
 

@@ -47,12 +47,12 @@ const FAULTS: &[(&str, &str)] = &[
     ),
     (
         "((from a)\n (frobnicate x))",
-        "line 2, column 2: unknown operation \"frobnicate\" [known are comment, workdir, shell, run, copy, user, env]",
+        "line 2, column 3: unknown operation \"frobnicate\" [known are comment, workdir, shell, run, copy, user, env]",
     ),
-    ("((from a)(rum (shell x)))", "line 1, column 10: unknown operation \"rum\" [did you mean \"run\"?]"),
+    ("((from a)(rum (shell x)))", "line 1, column 11: unknown operation \"rum\" [did you mean \"run\"?]"),
     (
         "((from a)(RUN (shell x)))",
-        "line 1, column 10: unknown operation \"RUN\" [operations are written in lower case: \"run\"]",
+        "line 1, column 11: unknown operation \"RUN\" [operations are written in lower case: \"run\"]",
     ),
     (
         "((from a)(Run (shell x)))",
@@ -66,7 +66,7 @@ const FAULTS: &[(&str, &str)] = &[
         "((from a)(run (shell x) (shell y)))",
         "line 1, column 25: run: field \"shell\" is given twice [merge the two into one]",
     ),
-    ("((from a)(run (shel x)))", "line 1, column 15: run: unknown field \"shel\" [did you mean \"shell\"?]"),
+    ("((from a)(run (shel x)))", "line 1, column 16: run: unknown field \"shel\" [did you mean \"shell\"?]"),
     (
         "((from a)(run (shell x y)))",
         "line 1, column 15: run: field \"shell\" takes one value, not 2 [put a value with blanks in it in double quotes]",
