@@ -59,6 +59,22 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_faulty_spec_is_told_by_file_line_and_column() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("s");
+        fs::write(&file, "((from empty)\n (rnu x))").unwrap();
+        let told = spec(&file).unwrap_err().text();
+        let place = format!("obuilder: {}:2:3: unknown operation \"rnu\"", file.display());
+        assert_eq!(told, format!("{place}\n2 |  (rnu x))\n       ^\nhint: did you mean \"run\"?\n"));
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_read_is_named_with_the_reason() {
+        let told = spec(Path::new("/no/such")).unwrap_err().text();
+        assert_eq!(told, "obuilder: cannot read the spec: /no/such: No such file or directory\n");
+    }
+
+    #[test]
     fn a_secret_is_an_id_and_a_file_that_may_hold_colons() {
         let secret = SecretFile::parse(OsStr::new("a:/b:c")).unwrap();
         assert_eq!(secret, SecretFile { id: "a".into(), file: "/b:c".into() });

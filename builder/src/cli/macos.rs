@@ -179,3 +179,19 @@ fn build(engine: &Engine<'_>, spec: &Spec, log: &mut Log) -> Result<StepId, Comm
     }
     Ok(built?)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs::{Permissions, set_permissions};
+    use std::os::unix::fs::PermissionsExt;
+
+    #[test]
+    fn a_scoreboard_in_a_shared_directory_is_a_directory_of_its_own() {
+        let dir = tempfile::tempdir().unwrap();
+        for (mode, own) in [(0o755, false), (0o1755, false), (0o777, false), (0o1777, true)] {
+            set_permissions(dir.path(), Permissions::from_mode(mode)).unwrap();
+            assert_eq!(own_part(dir.path()) != dir.path(), own, "{mode:o}");
+        }
+    }
+}
