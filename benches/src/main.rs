@@ -1,2 +1,43 @@
-//! step cost
-fn main() {}
+//! What the file system and a build step cost, side by side with doing without them.
+//!
+//! `cargo run --release -p obuilder-benches [-- filesystem|steps] [ROUNDS]`, as root. Every round measures each
+//! variant once, in turn, so that a busy machine is busy for all of them alike: trust the ratios and the minima.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout, clippy::print_stderr)]
+
+mod filesystem;
+mod samples;
+mod steps;
+mod usage;
+
+use std::env;
+use std::process::{Command, ExitCode};
+
+fn main() -> ExitCode {
+    let args: Vec<String> = env::args().skip(1).collect();
+    let rounds = args.iter().find_map(|arg| arg.parse().ok()).unwrap_or(15);
+    let wants = |name: &str| args.iter().all(|arg| arg == name || arg.parse::<usize>().is_ok());
+    if !nix::unistd::geteuid().is_root() {
+        eprintln!("obuilder-benches: run it as root: it mounts a file system and builds as other users");
+        return ExitCode::from(3);
+    }
+    build_binaries();
+    if wants("filesystem") {
+        filesystem::run(rounds);
+    }
+    if wants("steps") {
+        steps::run(rounds);
+    }
+    ExitCode::SUCCESS
+}
+
+/// The two binaries, in the profile this one was built in: `cargo run` builds only its own package.
+fn build_binaries() {
+    let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let mut build = Command::new(cargo);
+    build.args(["build", "--quiet", "-p", "obuilder", "-p", "obuilderfs", "--bins"]);
+    if !cfg!(debug_assertions) {
+        build.arg("--release");
+    }
+    let status = build.status().expect("run cargo");
+    assert!(status.success(), "the binaries do not build");
+}

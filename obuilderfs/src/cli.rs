@@ -129,7 +129,11 @@ fn start_daemon(arguments: &[OsString]) -> ExitCode {
     match crate::daemon::start(arguments) {
         Ok(mut ready) => {
             let mut byte = [0];
-            if matches!(ready.read(&mut byte), Ok(1)) { ExitCode::SUCCESS } else { ExitCode::from(ENVIRONMENT) }
+            if matches!(ready.read(&mut byte), Ok(1)) {
+                ExitCode::SUCCESS
+            } else {
+                ExitCode::from(ENVIRONMENT)
+            }
         }
         Err(e) => fail(ENVIRONMENT, &io::Error::new(e.kind(), format!("the daemon cannot be started: {e}"))),
     }

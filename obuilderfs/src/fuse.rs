@@ -22,6 +22,7 @@ use self::passthrough::Passthrough;
 use crate::caller::Caller;
 use crate::fs::{Change, Entry, FileSystem, Lookup};
 use crate::own_threads::OwnThreads;
+use crate::platform;
 
 /// An inode number is used again only with another node id, so generations tell nothing more.
 const GENERATION: Generation = Generation(0);
@@ -43,9 +44,13 @@ impl Requests {
     /// Who asks.
     ///
     /// # Errors
-    /// `ELOOP` if it is the daemon itself, which would wait for its own answer.
+    /// `ELOOP` if it is the daemon itself, which would wait for its own answer; `ENOTSUP` for services that
+    /// index volumes.
     fn caller(&self, request: &Request) -> Result<Caller, Errno> {
         self.threads.refuse_own(request.pid())?;
+        if platform::is_indexer(request.pid()) {
+            return Err(Errno::ENOTSUP);
+        }
         Ok(Caller { uid: request.uid(), gid: request.gid(), pid: request.pid() })
     }
 }
@@ -232,7 +237,9 @@ impl Filesystem for Requests {
         };
         let node = &file.node;
         match self.passthrough.opened(node.id, node.device(), || reply.open_backing(file.fd())) {
-            Some(backing) => reply.opened_passthrough(FileHandle(handle), FopenFlags::FOPEN_NOFLUSH, &backing),
+            Some(backing) => {
+                reply.opened_passthrough(FileHandle(handle), FopenFlags::FOPEN_NOFLUSH, &backing)
+            }
             None => reply.opened(FileHandle(handle), convert::cached_open(node.view.private)),
         }
     }
@@ -274,7 +281,14 @@ impl Filesystem for Requests {
         }
     }
 
-    fn flush(&self, _request: &Request, _ino: INodeNo, _fh: FileHandle, _owner: LockOwner, reply: ReplyEmpty) {
+    fn flush(
+        &self,
+        _request: &Request,
+        _ino: INodeNo,
+        _fh: FileHandle,
+        _owner: LockOwner,
+        reply: ReplyEmpty,
+    ) {
         // Writes are with the file system below already; refused once, it is not sent again.
         reply.error(errno(Errno::ENOSYS));
     }
@@ -411,8 +425,7 @@ impl Filesystem for Requests {
         reply: ReplyCreate,
     ) {
         let caller = self.caller(request);
-        let created =
-            caller.and_then(|caller| self.fs.create(&caller, parent.0, name, (mode, umask), flags));
+        let created = caller.and_then(|caller| self.fs.create(&caller, parent.0, name, (mode, umask), flags));
         let (entry, handle, file) = match created {
             Ok(created) => created,
             Err(e) => return reply.error(errno(e)),
@@ -448,7 +461,10 @@ impl Filesystem for Requests {
         reply: ReplyEmpty,
     ) {
         let caller = self.caller(request);
-        reply_empty(reply, caller.and_then(|caller| self.fs.fallocate(&caller, fh.0, (offset, length), mode)));
+        reply_empty(
+            reply,
+            caller.and_then(|caller| self.fs.fallocate(&caller, fh.0, (offset, length), mode)),
+        );
     }
 
     fn lseek(
@@ -486,4 +502,3 @@ impl Filesystem for Requests {
         }
     }
 }
-

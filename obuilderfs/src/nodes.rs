@@ -365,7 +365,8 @@ mod tests {
         let all: Vec<_> = (0..500).map(|n| look_up(&nodes, &world, &n.to_string())).collect();
         assert!(open() < before + 100, "{} descriptors for 500 nodes", open() - before);
         for (n, node) in all.iter().enumerate() {
-            let fd = backing::reopen(nodes.anchor(node).unwrap().as_fd(), nix::fcntl::OFlag::O_RDONLY).unwrap();
+            let fd =
+                backing::reopen(nodes.anchor(node).unwrap().as_fd(), nix::fcntl::OFlag::O_RDONLY).unwrap();
             assert_eq!(std::io::read_to_string(fs::File::from(fd)).unwrap(), n.to_string());
         }
         assert!(open() < before + 100);

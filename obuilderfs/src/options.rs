@@ -69,9 +69,30 @@ const KNOWN: &str = "ro, rw, exec, noexec, atime, noatime, fallback=DIR, fsname=
 /// Options that `mount(8)` and `mount.fuse3(8)` pass along or that ask for what we do anyway. `suid` and `dev`
 /// are among them: set-id bits and devices never have an effect through the mount.
 const WITHOUT_EFFECT: [&str; 24] = [
-    "rw", "exec", "atime", "relatime", "suid", "nosuid", "dev", "nodev", "async", "sync", "dirsync", "defaults",
-    "auto", "noauto", "user", "nouser", "users", "_netdev", "nofail", "allow_other", "default_permissions",
-    "nonempty", "diratime", "nodiratime",
+    "rw",
+    "exec",
+    "atime",
+    "relatime",
+    "suid",
+    "nosuid",
+    "dev",
+    "nodev",
+    "async",
+    "sync",
+    "dirsync",
+    "defaults",
+    "auto",
+    "noauto",
+    "user",
+    "nouser",
+    "users",
+    "_netdev",
+    "nofail",
+    "allow_other",
+    "default_permissions",
+    "nonempty",
+    "diratime",
+    "nodiratime",
 ];
 
 impl Options {
@@ -141,7 +162,9 @@ mod tests {
 
     #[test]
     fn what_mount_passes_along_is_accepted() {
-        Options::default().add("rw,nosuid,nodev,suid,dev,_netdev,x-systemd.automount,allow_other,subtype=x").unwrap();
+        Options::default()
+            .add("rw,nosuid,nodev,suid,dev,_netdev,x-systemd.automount,allow_other,subtype=x")
+            .unwrap();
     }
 
     #[test]

@@ -173,7 +173,8 @@ impl Mount {
         if let Some(ready) = lifeline.ready {
             let _ = fs::File::from(ready).write_all(b"\n");
         }
-        let served = session.run().map_err(|source| MountError::Broken { mountpoint: mountpoint.clone(), source });
+        let served =
+            session.run().map_err(|source| MountError::Broken { mountpoint: mountpoint.clone(), source });
         info!(mountpoint = %mountpoint.display(), "unmounted");
         served
     }
@@ -288,10 +289,6 @@ fn end(mountpoint: &Path) {
 
 impl Options {
     fn lifetimes(&self) -> Lifetimes {
-        Lifetimes {
-            name: self.entry_timeout,
-            attributes: self.attr_timeout,
-            absence: self.negative_timeout,
-        }
+        Lifetimes { name: self.entry_timeout, attributes: self.attr_timeout, absence: self.negative_timeout }
     }
 }

@@ -145,7 +145,8 @@ impl View {
     /// # Errors
     /// `ESTALE` if it is gone.
     pub(crate) fn open_handle(&self, handle: &Handle) -> Result<OwnedFd, Errno> {
-        let mount = self.mounts.read().iter().find(|(id, _)| *id == handle.mount()).map(|(_, fd)| Arc::clone(fd));
+        let mount =
+            self.mounts.read().iter().find(|(id, _)| *id == handle.mount()).map(|(_, fd)| Arc::clone(fd));
         let mount = mount.ok_or(Errno::ESTALE)?;
         as_daemon(|| backing::open_handle(mount.as_fd(), handle))
     }
@@ -197,7 +198,13 @@ impl Views {
     pub(crate) fn new(scoreboard: Scoreboard, mountpoint: &Path, fallback: OwnedFd) -> Result<Self, Errno> {
         let numbers = Arc::<Mutex<Numbers>>::default();
         let fallback = Arc::new(View::open(number(&numbers, true), None, fallback, false)?);
-        Ok(Self { scoreboard, mountpoint: mountpoint.to_owned(), fallback, current: RwLock::default(), numbers })
+        Ok(Self {
+            scoreboard,
+            mountpoint: mountpoint.to_owned(),
+            fallback,
+            current: RwLock::default(),
+            numbers,
+        })
     }
 
     /// What `uid` sees now. One system call while its link stays as it is.

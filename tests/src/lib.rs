@@ -1,1 +1,27 @@
-//! tests
+//! What the black-box tests stand on: the two binaries as a user starts them, scratch trees, mounts that are
+//! taken down again, and code run with another user's rights.
+//!
+//! Every helper panics on failure, as a test does: what it could not do is the test's failure.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stderr)]
+
+pub mod binary;
+pub mod build;
+pub mod compare;
+pub mod copying;
+pub mod memory;
+pub mod mount;
+pub mod mountinfo;
+pub mod observe;
+pub mod process;
+pub mod require;
+pub mod scratch;
+pub mod user;
+pub mod world;
+
+pub use build::Build;
+pub use compare::Twin;
+pub use mount::Mount;
+pub use require::{Need, require};
+pub use scratch::Scratch;
+pub use user::User;
+pub use world::World;

@@ -49,9 +49,8 @@ impl FileSystem {
         let node = self.nodes.get(id)?;
         let anchor = self.nodes.anchor(&node)?;
         let wanted = OpenFile::flags(flags);
-        let opened = act_as(caller, node.view.acting_uid(caller.uid), || {
-            backing::reopen(anchor.as_fd(), wanted)
-        });
+        let opened =
+            act_as(caller, node.view.acting_uid(caller.uid), || backing::reopen(anchor.as_fd(), wanted));
         let fd = match opened {
             // To run a file takes no right to read it, and that the caller may run it the kernel has checked.
             Err(Errno::EACCES) if flags & backing::EXEC_OPEN != 0 => {

@@ -22,9 +22,7 @@ impl FileSystem {
         let place = self.place(caller, parent)?;
         match as_daemon(|| self.entry(&place, name)) {
             Ok(entry) => Ok(Lookup::Found(entry)),
-            Err(Errno::ENOENT) if !place.at_root => {
-                Ok(Lookup::Absent(self.lifetimes(&place.view).absence))
-            }
+            Err(Errno::ENOENT) if !place.at_root => Ok(Lookup::Absent(self.lifetimes(&place.view).absence)),
             Err(e) => Err(e),
         }
     }
@@ -170,8 +168,7 @@ impl FileSystem {
         if !Arc::ptr_eq(&source.view, &target.view) {
             return Err(Errno::EXDEV);
         }
-        let rename =
-            || backing::rename((source.dir.as_fd(), from.1), (target.dir.as_fd(), to.1), flags);
+        let rename = || backing::rename((source.dir.as_fd(), from.1), (target.dir.as_fd(), to.1), flags);
         if flags == 0 {
             self.removing(caller, &target, to.1, rename)
         } else {

@@ -91,5 +91,8 @@ fn parse(bytes: &[u8]) -> Option<(DirEntry<'_>, usize)> {
     let kind = *bytes.get(18)?;
     let name = bytes.get(NAME..length)?;
     let end = name.iter().position(|&b| b == 0).unwrap_or(name.len());
-    Some((DirEntry { ino, position, kind: u32::from(kind) << 12, name: OsStr::from_bytes(&name[..end]) }, length))
+    Some((
+        DirEntry { ino, position, kind: u32::from(kind) << 12, name: OsStr::from_bytes(&name[..end]) },
+        length,
+    ))
 }

@@ -89,7 +89,8 @@ fn unescape(field: &[u8]) -> OsString {
     let mut out = Vec::with_capacity(field.len());
     let mut rest = field;
     while let Some((&first, tail)) = rest.split_first() {
-        let octal = tail.get(..3).filter(|digits| first == b'\\' && digits.iter().all(|d| (b'0'..b'8').contains(d)));
+        let octal =
+            tail.get(..3).filter(|digits| first == b'\\' && digits.iter().all(|d| (b'0'..b'8').contains(d)));
         if let Some(digits) = octal {
             out.push(digits.iter().fold(0u8, |value, d| value.wrapping_mul(8).wrapping_add(d - b'0')));
             rest = &tail[3..];
@@ -118,7 +119,8 @@ mod tests {
 
     #[test]
     fn a_mountinfo_line_gives_path_type_and_source() {
-        let line = br"36 35 98:0 /root /mnt/with\040blank rw,noatime shared:1 - fuse.obuilderfs /run/x\134y rw";
+        let line =
+            br"36 35 98:0 /root /mnt/with\040blank rw,noatime shared:1 - fuse.obuilderfs /run/x\134y rw";
         let (path, mounted) = parse(line).unwrap();
         assert_eq!(path, Path::new("/mnt/with blank"));
         assert_eq!(mounted.kind, "fuse.obuilderfs");

@@ -100,7 +100,12 @@ pub(crate) fn mknod(dir: BorrowedFd<'_>, name: &OsStr, mode: u32, device: u32) -
 ///
 /// # Errors
 /// As `openat(2)`.
-pub(crate) fn open_plain(dir: BorrowedFd<'_>, name: &OsStr, flags: OFlag, mode: u32) -> Result<OwnedFd, Errno> {
+pub(crate) fn open_plain(
+    dir: BorrowedFd<'_>,
+    name: &OsStr,
+    flags: OFlag,
+    mode: u32,
+) -> Result<OwnedFd, Errno> {
     let name = CString::new(name.as_bytes()).map_err(|_| Errno::EINVAL)?;
     // nix refuses the bits it has no name for; the caller's flags are passed on as they are.
     // SAFETY: `name` is a C string that outlives the call.

@@ -62,9 +62,8 @@ fn whole(read: impl Fn(*mut libc::c_void, usize) -> isize) -> Result<Vec<u8>, Er
 pub(crate) fn set_xattr(fd: BorrowedFd<'_>, name: &OsStr, value: &[u8], flags: i32) -> Result<(), Errno> {
     let (path, name) = (magic_link(fd), c_name(name)?);
     // SAFETY: pointer and length describe `value`; both strings outlive the call.
-    let result = unsafe {
-        libc::setxattr(path.as_ptr(), name.as_ptr(), value.as_ptr().cast(), value.len(), flags)
-    };
+    let result =
+        unsafe { libc::setxattr(path.as_ptr(), name.as_ptr(), value.as_ptr().cast(), value.len(), flags) };
     Errno::result(result).map(drop)
 }
 

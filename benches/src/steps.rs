@@ -1,0 +1,111 @@
+//! Whole builds: a step that does nothing, and ten steps that were done before.
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use obuilder_tests::{Scratch, binary};
+
+use crate::samples::{Samples, print_heading, print_row};
+use crate::usage::{Usage, measure};
+
+/// A source tree, a store, and specs made up as they are needed.
+struct Builds {
+    scratch: Scratch,
+    uid: u32,
+}
+
+impl Builds {
+    fn new() -> Self {
+        let scratch = Scratch::new();
+        scratch.dir("src");
+        Self { scratch, uid: 41_705 }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.scratch.path().join(name)
+    }
+
+    /// `obuilder macos` on a spec of `count` steps that do nothing; `tag` tells them from those of other specs.
+    fn command(&self, count: usize, tag: &str) -> Command {
+        let spec = self.path(&format!("spec-{tag}"));
+        let steps: String = (0..count).map(|n| format!(" (run (shell \"true # {tag} {n}\"))\n")).collect();
+        fs::write(&spec, format!("((from empty)\n{steps})\n")).expect("spec");
+        let option = |name: &str, path: &Path| format!("--{name}={}", path.display());
+        let mut command = Command::new(binary::obuilder());
+        command
+            .arg("macos")
+            .arg(self.path("src"))
+            .arg("-f")
+            .arg(spec)
+            .arg(format!("--store=rsync:{}", self.path("store").display()))
+            .arg(format!("--uid={}", self.uid))
+            .arg(option("scoreboard", &self.path("scoreboard")));
+        command
+    }
+}
+
+impl Drop for Builds {
+    fn drop(&mut self) {
+        let _ = Command::new("userdel").arg(format!("obuilder{}", self.uid)).output();
+    }
+}
+
+/// Wall and processor time of one variant, in microseconds.
+#[derive(Default, Clone)]
+struct Cost {
+    wall: Samples,
+    cpu: Samples,
+}
+
+impl Cost {
+    fn push(&mut self, usage: Usage, steps: f64) {
+        self.wall.push(usage.wall.as_secs_f64() * 1e6 / steps);
+        self.cpu.push(usage.cpu.as_secs_f64() * 1e6 / steps);
+    }
+}
+
+/// Measures and prints the tables.
+pub(crate) fn run(rounds: usize) {
+    let builds = Builds::new();
+    measure(&mut builds.command(10, "warm"));
+    let (mut native, mut one, mut ten, mut cached) = <(Cost, Cost, Cost, Cost)>::default();
+    for round in 0..rounds {
+        native.push(measure(Command::new("bash").args(["-lc", "true"])), 1.0);
+        one.push(measure(&mut builds.command(1, &format!("one-{round}"))), 1.0);
+        ten.push(measure(&mut builds.command(10, &format!("ten-{round}"))), 10.0);
+        cached.push(measure(&mut builds.command(10, "warm")), 1.0);
+    }
+    let variants = ["bash -lc true", "build of 1 step", "10 steps, per step", "10 cached, in all"];
+    print_heading("microseconds", &variants);
+    let costs = [native, one, ten, cached];
+    print_row("wall", &costs.clone().map(|cost| cost.wall));
+    print_row("CPU, children included", &costs.map(|cost| cost.cpu));
+    processes(&builds);
+}
+
+/// Counts what is started, as strace(1) sees it: this does not depend on the machine's speed.
+fn processes(builds: &Builds) {
+    let trace = builds.path("trace");
+    println!("\n{:<28} {:>10} {:>10} {:>10}", "started", "processes", "threads", "programs");
+    let cached = builds.command(10, "warm");
+    for (name, command) in [
+        ("1 step", builds.command(1, "traced-1")),
+        ("11 steps", builds.command(11, "traced-11")),
+        ("10 cached steps", cached),
+    ] {
+        let mut traced = Command::new("strace");
+        traced.args(["-f", "-qq", "-e", "trace=process", "-o"]).arg(&trace).arg(command.get_program());
+        traced.args(command.get_args());
+        if !traced.output().is_ok_and(|out| out.status.success()) {
+            println!("{name:<28} not counted: strace is missing or failed");
+            continue;
+        }
+        let text = fs::read_to_string(&trace).expect("trace");
+        let made =
+            |line: &&str| ["clone(", "clone3(", "fork(", "vfork("].iter().any(|call| line.contains(call));
+        let calls: Vec<&str> = text.lines().filter(made).filter(|line| !line.contains("resumed")).collect();
+        let threads = calls.iter().filter(|line| line.contains("CLONE_THREAD")).count();
+        let programs = text.lines().filter(|line| line.contains("execve(") && line.ends_with("= 0")).count();
+        println!("{name:<28} {:>10} {threads:>10} {programs:>10}", calls.len() - threads);
+    }
+}

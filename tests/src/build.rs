@@ -1,0 +1,172 @@
+//! `obuilder macos`, started as a user does, on a store and a build user of its own.
+use std::ffi::OsString;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use crate::{Scratch, binary, mountinfo, process};
+
+/// A source tree, specs, a store and a build user. The user's account is removed with it.
+#[derive(Debug)]
+pub struct Build {
+    /// The scratch directory everything lies in.
+    pub scratch: Scratch,
+    /// The build user's uid; no two tests may share one.
+    pub uid: u32,
+    /// The source directory.
+    pub source: PathBuf,
+    /// The store's directory.
+    pub store: PathBuf,
+    /// The scoreboard's directory, not made yet.
+    pub scoreboard: PathBuf,
+    options: Vec<OsString>,
+}
+
+/// How a build ended.
+#[derive(Debug)]
+pub struct Ended {
+    /// Its exit code; `None` if a signal ended it.
+    pub code: Option<i32>,
+    /// Its standard output.
+    pub stdout: String,
+    /// Its standard error.
+    pub stderr: String,
+}
+
+impl From<Output> for Ended {
+    fn from(output: Output) -> Self {
+        Self {
+            code: output.status.code(),
+            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+        }
+    }
+}
+
+impl Ended {
+    /// Panics with all it printed unless it succeeded.
+    pub fn done(self) -> Self {
+        assert_eq!(self.code, Some(0), "stdout:\n{}\nstderr:\n{}", self.stdout, self.stderr);
+        self
+    }
+
+    /// The id after `Got:`.
+    pub fn id(&self) -> &str {
+        let last = self.stdout.lines().last().unwrap_or_default();
+        last.strip_prefix("Got: \"")
+            .and_then(|rest| rest.strip_suffix('"'))
+            .unwrap_or_else(|| panic!("{self:?}"))
+    }
+
+    /// The lines that are neither headings nor the builder's own: what the steps printed.
+    pub fn said(&self) -> Vec<&str> {
+        let own = ["(from ", "---> ", "Got: ", "/: (", "        (", "(build ", "--> "];
+        self.stdout.lines().filter(|line| !own.iter().any(|start| line.starts_with(start))).collect()
+    }
+}
+
+impl Build {
+    /// An empty source, and everything else yet to be made by the builder.
+    pub fn new(uid: u32) -> Self {
+        let scratch = Scratch::new();
+        let source = scratch.dir("source");
+        let at = |name: &str| scratch.path().join(name);
+        let (store, scoreboard) = (at("store"), at("scoreboard"));
+        Self { uid, source, store, scoreboard, options: Vec::new(), scratch }
+    }
+
+    /// Adds an option to every command from here on.
+    #[must_use]
+    pub fn with(mut self, option: impl Into<OsString>) -> Self {
+        self.options.push(option.into());
+        self
+    }
+
+    /// Writes a spec of its own.
+    pub fn spec(&self, text: &str) -> PathBuf {
+        let path = self.scratch.path().join("spec");
+        fs::write(&path, text).expect("spec");
+        path
+    }
+
+    /// The command that builds the file `spec`, not started yet.
+    pub fn command(&self, spec: &Path) -> Command {
+        let mut command = Command::new(binary::obuilder());
+        command.arg("macos").arg(&self.source).arg("-f").arg(spec);
+        command.arg(format!("--store=rsync:{}", self.store.display()));
+        command.arg(format!("--uid={}", self.uid));
+        command.arg(format!("--scoreboard={}", self.scoreboard.display()));
+        command.args(&self.options);
+        command
+    }
+
+    /// Builds the spec `text` to its end.
+    pub fn run(&self, text: &str) -> Ended {
+        process::output(&mut self.command(&self.spec(text))).into()
+    }
+
+    /// Builds `(from empty)` and one step for each of `commands`.
+    pub fn steps(&self, commands: &[&str]) -> Ended {
+        self.run(&spec_of(commands))
+    }
+
+    /// The directory of result `id`.
+    pub fn result(&self, id: &str) -> PathBuf {
+        self.store.join("result").join(id)
+    }
+
+    /// The ids of all results kept.
+    pub fn results(&self) -> Vec<String> {
+        names(&self.store.join("result"))
+    }
+
+    /// Everything that a build may have left on the machine and should not have: one line each.
+    pub fn left_behind(&self) -> Vec<String> {
+        let mut left: Vec<String> =
+            names(&self.store.join("result-tmp")).iter().map(|id| format!("half a result: {id}")).collect();
+        left.extend(names(&self.scoreboard).iter().map(|name| format!("on the scoreboard: {name}")));
+        left.extend(processes_of(self.uid).iter().map(|what| format!("process: {what}")));
+        let below = mountinfo::below(self.scratch.path());
+        left.extend(below.iter().map(|mount| format!("mount: {}", mount.mount_point.display())));
+        left
+    }
+}
+
+impl Drop for Build {
+    fn drop(&mut self) {
+        let _ = Command::new("userdel").arg(format!("obuilder{}", self.uid)).output();
+    }
+}
+
+/// `(from empty)` and one `run` for each command.
+pub fn spec_of(commands: &[&str]) -> String {
+    let quoted = |command: &&str| {
+        format!(" (run (shell \"{}\"))\n", command.replace('\\', "\\\\").replace('"', "\\\""))
+    };
+    format!("((from empty)\n{})\n", commands.iter().map(quoted).collect::<String>())
+}
+
+/// The names in `dir`, sorted; none if it does not exist.
+pub fn names(dir: &Path) -> Vec<String> {
+    let entries = fs::read_dir(dir).into_iter().flatten();
+    let mut names: Vec<_> =
+        entries.map(|e| e.expect("entry").file_name().to_string_lossy().into_owned()).collect();
+    names.sort();
+    names
+}
+
+/// The command lines of the processes whose real or effective uid is `uid`.
+pub fn processes_of(uid: u32) -> Vec<String> {
+    let entries = fs::read_dir("/proc").expect("/proc").flatten();
+    let of = |dir: PathBuf| {
+        let status = fs::read_to_string(dir.join("status")).ok()?;
+        let uids = status.lines().find_map(|line| line.strip_prefix("Uid:"))?;
+        let zombie = status.lines().any(|line| line.starts_with("State:\tZ"));
+        let his = uids.split_whitespace().take(2).any(|id| id.parse() == Ok(uid));
+        (his && !zombie).then(|| {
+            let line = fs::read(dir.join("cmdline")).unwrap_or_default();
+            format!("{} {}", dir.display(), String::from_utf8_lossy(&line).replace('\0', " "))
+        })
+    };
+    entries.filter_map(|entry| of(entry.path())).collect()
+}

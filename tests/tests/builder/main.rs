@@ -1,0 +1,19 @@
+//! `obuilder macos` as its users meet it: real accounts, a real mount, a real store.
+//!
+//! All of it needs root and `/dev/fuse`. Each test has a build user of its own, so that they run side by side.
+// Helpers of tests fail as tests do.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stderr)]
+
+mod bad_input;
+mod cleaning_up;
+mod copying;
+mod environment;
+mod example;
+mod several_at_once;
+
+use obuilder_tests::{Need, require};
+
+/// Whether builds can run here; the test that asks returns when not.
+fn can_build() -> bool {
+    require(&[Need::Root, Need::Fuse, Need::Tool("useradd")])
+}

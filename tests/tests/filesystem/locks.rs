@@ -1,0 +1,189 @@
+//! flock(2) and POSIX record locks between processes.
+use std::fs::{File, OpenOptions, TryLockError};
+use std::os::fd::AsRawFd;
+use std::path::Path;
+
+use nix::errno::Errno;
+use nix::fcntl::{FcntlArg, fcntl};
+use obuilder_tests::process::forked;
+use obuilder_tests::{Twin, World};
+
+use crate::can_mount;
+
+fn open(path: &Path) -> File {
+    OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path).unwrap()
+}
+
+fn range(kind: i32, start: i64, len: i64) -> libc::flock {
+    libc::flock {
+        l_type: i16::try_from(kind).unwrap(),
+        l_whence: i16::try_from(libc::SEEK_SET).unwrap(),
+        l_start: start,
+        l_len: len,
+        l_pid: 0,
+    }
+}
+
+/// Tries a POSIX lock: 0, or the errno.
+fn lock(file: &File, kind: i32, start: i64, len: i64) -> i32 {
+    match fcntl(file, FcntlArg::F_SETLK(&range(kind, start, len))) {
+        Ok(_) => 0,
+        Err(e) => e as i32,
+    }
+}
+
+const DENIED: i32 = Errno::EAGAIN as i32;
+
+#[test]
+fn flock_excludes_between_descriptors_and_is_freed_on_close() {
+    if !can_mount() {
+        return;
+    }
+    let twin = Twin::new(41_107);
+    let seen = twin.same(|dir| {
+        let path = dir.join("lock");
+        let (one, two) = (open(&path), open(&path));
+        let taken = |file: &File| !matches!(file.try_lock(), Err(TryLockError::WouldBlock));
+        let first = taken(&one);
+        let second = taken(&two);
+        let copy = one.try_clone().unwrap();
+        drop(one);
+        let while_copied = taken(&two);
+        drop(copy);
+        let after = taken(&two);
+        (first, second, while_copied, after)
+    });
+    assert_eq!(seen, (true, false, false, true));
+}
+
+#[test]
+fn shared_flocks_admit_each_other_and_no_writer() {
+    if !can_mount() {
+        return;
+    }
+    let twin = Twin::new(41_107);
+    let seen = twin.same(|dir| {
+        let path = dir.join("lock");
+        let (one, two, three) = (open(&path), open(&path), open(&path));
+        (one.try_lock_shared().is_ok(), two.try_lock_shared().is_ok(), three.try_lock().is_ok())
+    });
+    assert_eq!(seen, (true, true, false));
+}
+
+#[test]
+fn a_blocked_flock_is_granted_when_the_holder_lets_go() {
+    if !can_mount() {
+        return;
+    }
+    let twin = Twin::new(41_107);
+    twin.same(|dir| {
+        let path = dir.join("lock");
+        let (one, two) = (open(&path), open(&path));
+        one.lock().unwrap();
+        std::thread::scope(|scope| {
+            let waiter = scope.spawn(|| two.lock().is_ok());
+            one.unlock().unwrap();
+            waiter.join().unwrap()
+        })
+    });
+}
+
+#[test]
+fn posix_locks_exclude_other_processes_range_by_range() {
+    if !can_mount() {
+        return;
+    }
+    let twin = Twin::new(41_107);
+    let seen = twin.same(|dir| {
+        let path = dir.join("lock");
+        let file = open(&path);
+        let mine = lock(&file, libc::F_WRLCK, 0, 100);
+        let theirs = open(&path);
+        let overlapping = forked(|| lock(&theirs, libc::F_WRLCK, 50, 100));
+        let beside = forked(|| lock(&theirs, libc::F_WRLCK, 100, 100));
+        let reading = forked(|| lock(&theirs, libc::F_RDLCK, 0, 1));
+        let released = lock(&file, libc::F_UNLCK, 0, 60);
+        let now_free = forked(|| lock(&theirs, libc::F_WRLCK, 0, 60));
+        let still_held = forked(|| lock(&theirs, libc::F_WRLCK, 60, 1));
+        [mine, overlapping, beside, reading, released, now_free, still_held]
+    });
+    assert_eq!(seen, [0, DENIED, 0, DENIED, 0, 0, DENIED]);
+}
+
+#[test]
+fn posix_locks_end_with_their_process_and_with_any_close_of_the_file() {
+    if !can_mount() {
+        return;
+    }
+    let twin = Twin::new(41_107);
+    let seen = twin.same(|dir| {
+        let path = dir.join("lock");
+        let file = open(&path);
+        let in_a_process_that_ends = forked(|| lock(&file, libc::F_WRLCK, 0, 0));
+        let after_its_end = lock(&file, libc::F_WRLCK, 0, 0);
+        drop(open(&path));
+        let other = open(&path);
+        let after_a_close = forked(|| lock(&other, libc::F_WRLCK, 0, 0));
+        [in_a_process_that_ends, after_its_end, after_a_close]
+    });
+    assert_eq!(seen, [0, 0, 0]);
+}
+
+#[test]
+fn the_holder_of_a_posix_lock_can_be_asked_for() {
+    if !can_mount() {
+        return;
+    }
+    let twin = Twin::new(41_107);
+    let seen = twin.same(|dir| {
+        let file = open(&dir.join("lock"));
+        lock(&file, libc::F_WRLCK, 10, 5);
+        let me = i32::try_from(std::process::id()).unwrap();
+        forked(|| {
+            let mut asked = range(libc::F_WRLCK, 0, 0);
+            let result = fcntl(&file, FcntlArg::F_GETLK(&mut asked));
+            let right = result.is_ok() && asked.l_pid == me && asked.l_start == 10 && asked.l_len == 5;
+            i32::from(right)
+        })
+    });
+    assert_eq!(seen, 1);
+}
+
+#[test]
+fn open_file_description_locks_exclude_within_one_process() {
+    if !can_mount() {
+        return;
+    }
+    let twin = Twin::new(41_107);
+    let seen = twin.same(|dir| {
+        let path = dir.join("lock");
+        let (one, two) = (open(&path), open(&path));
+        let lock = |file: &File| {
+            let wanted = range(libc::F_WRLCK, 0, 0);
+            fcntl(file, FcntlArg::F_OFD_SETLK(&wanted)).map_or_else(|e| e as i32, |_| 0)
+        };
+        assert_ne!(one.as_raw_fd(), two.as_raw_fd());
+        [lock(&one), lock(&two)]
+    });
+    assert_eq!(seen, [0, DENIED]);
+}
+
+#[test]
+fn two_users_locks_on_the_same_name_do_not_meet() {
+    if !can_mount() {
+        return;
+    }
+    let world = World::new();
+    let ((one, _), (two, _)) = (world.resident(41_108), world.resident(41_109));
+    let mount = world.mount();
+    let path = mount.point().join("lock");
+    let take = || {
+        let file = open(&path);
+        let flocked = file.try_lock().is_ok();
+        (flocked, lock(&file, libc::F_WRLCK, 0, 0), file)
+    };
+    let first = one.run(take);
+    let second = two.run(take);
+    assert_eq!((first.0, first.1), (true, 0));
+    assert_eq!((second.0, second.1), (true, 0));
+}

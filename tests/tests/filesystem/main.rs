@@ -1,0 +1,26 @@
+//! obuilderfs as its users meet it: real mounts, real uids, every operation compared with the native one.
+//!
+//! All of it needs root and `/dev/fuse`.
+// Helpers of tests fail as tests do.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stderr)]
+
+mod attributes;
+mod command_line;
+mod directories;
+mod files;
+mod lifecycle;
+mod links;
+mod locks;
+mod mapped_and_executed;
+mod permissions;
+mod private_views;
+mod scoreboard;
+mod stress;
+mod views;
+
+use obuilder_tests::{Need, require};
+
+/// Whether file systems can be mounted here; the test that asks returns when not.
+fn can_mount() -> bool {
+    require(&[Need::Root, Need::Fuse])
+}
