@@ -1,9 +1,9 @@
-//! obuilder
+//! The `obuilder` program.
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    if let Some(code) = obuilder::sandbox::reexec() {
-        return code;
+    match obuilder::sandbox::reexec() {
+        Some(code) => code,
+        None => obuilder::cli::main(std::env::args_os()),
     }
-    ExitCode::SUCCESS
 }
