@@ -255,6 +255,15 @@ fn nothing_is_written_through_a_link_at_the_destination() {
 }
 
 #[test]
+fn the_original_may_be_named_by_a_link() {
+    let (temp, from, to) = temp();
+    write(&from.join("file"), b"x", 0o644);
+    symlink("from", temp.path().join("name")).unwrap();
+    clone_tree(&temp.path().join("name"), &to, None).unwrap();
+    assert_eq!(facts(&to), facts(&from));
+}
+
+#[test]
 fn a_missing_original_is_named() {
     let (_temp, from, to) = temp();
     let missing = from.join("missing");

@@ -305,7 +305,8 @@ fn what_is_in_the_way_of_the_destination_is_named() {
 
 #[test]
 fn a_source_that_changed_since_it_was_listed_is_refused() {
-    let changes: [(&str, fn(&Path)); 6] = [
+    type Change = fn(&Path);
+    let changes: [(&str, Change); 6] = [
         ("a.txt", |at| fs::write(at, b"b\n").unwrap()),
         ("a.txt", |at| fs::remove_file(at).unwrap()),
         ("a.txt", |at| {
