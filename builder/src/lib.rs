@@ -2,6 +2,7 @@
 //!
 //! Data flows one way: a [`spec`] is read, [`step`] turns it into ids and inputs, the [`engine`] asks the
 //! [`store`] for each id and, where it is missing, lets a [`sandbox`] make it on this [`host`].
+pub mod cli;
 pub mod engine;
 pub mod fetch;
 pub mod host;

@@ -1,6 +1,43 @@
 //! Runs one command in a result's tree, shut in.
+//!
+//! [`Sandbox`] is what the engine sees; [`user`] is the sandbox that makes a throw-away user of every step.
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::fmt;
+use std::future::Future;
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+use std::pin::Pin;
+
+use nix::sys::signal::Signal;
+
+use crate::host::HostError;
+
+pub mod cancel;
+pub mod login;
+pub mod mount;
+mod mount_point;
+pub mod mountinfo;
+pub mod paths;
+pub mod plan;
+pub mod pool;
+mod reexec;
+mod reown;
+mod scratch;
+pub mod user;
+mod wire;
+
+#[cfg(target_os = "linux")]
+mod linux;
+#[cfg(target_os = "linux")]
+use linux as platform;
+#[cfg(target_os = "macos")]
+mod macos;
+#[cfg(target_os = "macos")]
+use macos as platform;
+
+pub use cancel::Cancel;
+pub use reexec::reexec;
+pub use user::{UserConfig, UserSandbox, View};
 
 /// A command to run, and what it sees.
 #[derive(Debug, Clone)]
@@ -17,4 +54,146 @@ pub struct Command {
     pub secrets: Vec<(PathBuf, Vec<u8>)>,
     /// The tree it runs in: the `rootfs` of a [`crate::store::Draft`].
     pub rootfs: PathBuf,
+}
+
+/// A step that runs.
+pub type Running<'a> = Pin<Box<dyn Future<Output = Result<Status, SandboxError>> + 'a>>;
+
+/// Where commands run.
+pub trait Sandbox {
+    /// Uid and gid of what the steps make, which is also what a base image is to belong to.
+    ///
+    /// # Errors
+    /// The user cannot be made, or is not ours.
+    fn owner(&self) -> Result<(u32, u32), SandboxError>;
+
+    /// Where in the `rootfs` an absolute path of the spec lies, relative to it; `..` never leads out of it.
+    fn locate(&self, path: &Path) -> PathBuf;
+
+    /// Runs `command` until it ends; what it prints, on either stream, goes to `output`, which is closed
+    /// when this returns. Nothing that it started lives on. To stop it, drop the future or fire `cancel`:
+    /// then everything is killed, and the latter gives [`SandboxError::Cancelled`].
+    fn run<'a>(&'a self, command: &'a Command, output: OwnedFd, cancel: &'a Cancel) -> Running<'a>;
+}
+
+/// How a command ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Status {
+    /// It returned this.
+    Exited(i32),
+    /// This signal killed it.
+    Signalled(i32),
+}
+
+impl Status {
+    /// Whether it did what it was asked.
+    pub fn success(self) -> bool {
+        self == Self::Exited(0)
+    }
+}
+
+/// `exit status 3`, `signal SIGKILL`.
+impl fmt::Display for Status {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Self::Exited(code) => write!(f, "exit status {code}"),
+            Self::Signalled(number) => match Signal::try_from(number) {
+                Ok(signal) => write!(f, "signal {signal}"),
+                Err(_) => write!(f, "signal {number}"),
+            },
+        }
+    }
+}
+
+/// Why a command could not be run to its end. A command that fails is a [`Status`].
+#[derive(Debug, thiserror::Error)]
+pub enum SandboxError {
+    /// It was stopped on request.
+    #[error("cancelled")]
+    Cancelled,
+    /// The machine did not do what it was asked.
+    #[error(transparent)]
+    Host(#[from] HostError),
+    /// The scoreboard could not be used.
+    #[error(transparent)]
+    Scoreboard(#[from] obuilderfs::scoreboard::ScoreboardError),
+    /// Uids below 500 belong to the system.
+    #[error("uid {0} is one of the system's own; choose one of 500 or more with --uid")]
+    SystemUid(u32),
+    /// The uid is somebody else's.
+    #[error(
+        "uid {uid} is in use by the account '{name}'{}, which is not obuilder's; choose a free one with --uid",
+        in_words(gecos)
+    )]
+    ForeignAccount {
+        /// The uid asked for.
+        uid: u32,
+        /// Who has it.
+        name: String,
+        /// Who that is, in words.
+        gecos: String,
+    },
+    /// Our account's name exists, but not as we would make it.
+    #[error("the account '{name}' has {field} {found}, not {wanted}; remove it and it is made anew")]
+    AccountDiffers {
+        /// Its name.
+        name: String,
+        /// Which field is wrong.
+        field: &'static str,
+        /// What it has.
+        found: String,
+        /// What is needed.
+        wanted: String,
+    },
+    /// A path in the configuration cannot be what it is given as.
+    #[error("{option} {}: {reason}", path.display())]
+    Path {
+        /// The option's name.
+        option: &'static str,
+        /// Its value.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: &'static str,
+    },
+    /// Something in a step's preparation failed.
+    #[error("cannot {what}: {reason}")]
+    Prepare {
+        /// What was being done, with its path.
+        what: String,
+        /// Why it failed.
+        reason: String,
+    },
+    /// Something else is mounted where the prefix is to be.
+    #[error("{} already shows the scoreboard {}, not {}; unmount it, or use its scoreboard", prefix.display(), found.display(), wanted.display())]
+    OtherScoreboard {
+        /// The mount point.
+        prefix: PathBuf,
+        /// The scoreboard it shows.
+        found: PathBuf,
+        /// The scoreboard wanted.
+        wanted: PathBuf,
+    },
+    /// The file system did not start.
+    #[error("obuilderfs did not start on {}: {reason}", prefix.display())]
+    FileSystemStart {
+        /// The mount point.
+        prefix: PathBuf,
+        /// Why.
+        reason: String,
+    },
+    /// The file system went away under a running step.
+    #[error("obuilderfs on {} ended while the step ran ({status}); its messages say why", prefix.display())]
+    FileSystemEnded {
+        /// The mount point.
+        prefix: PathBuf,
+        /// How it ended.
+        status: String,
+    },
+    /// The process that runs the step ended without a word about it.
+    #[error("the process that ran the step ended without reporting how ({0})")]
+    NoReport(String),
+}
+
+fn in_words(gecos: &str) -> String {
+    if gecos.is_empty() { String::new() } else { format!(" ({gecos})") }
 }

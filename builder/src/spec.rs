@@ -3,6 +3,20 @@
 //! Strings are bytes, as in the original's language (`\195\169` is two bytes), hence [`OsString`].
 use std::ffi::OsString;
 
+mod error;
+mod fields;
+pub mod heading;
+mod layout;
+mod nearest;
+mod parse;
+pub mod printer;
+pub mod reader;
+mod scope;
+pub mod sexp;
+pub mod to_sexp;
+
+pub use error::SpecError;
+
 /// A stage: nested stages, a base image, and the operations on it in order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Spec {
@@ -12,6 +26,19 @@ pub struct Spec {
     pub from: OsString,
     /// The operations, in order.
     pub ops: Vec<Op>,
+}
+
+impl Spec {
+    /// Reads a spec.
+    ///
+    /// # Errors
+    /// The text is not one well-formed spec, or copies from a stage it does not have.
+    pub fn parse(text: &[u8]) -> Result<Self, SpecError> {
+        let sexp = reader::read_one(text)?;
+        let spec = parse::spec(&sexp).map_err(|error| error.located_in(text))?;
+        scope::check(&spec, &[])?;
+        Ok(spec)
+    }
 }
 
 /// One operation of a stage.
@@ -46,7 +73,7 @@ pub struct Run {
     pub shell: OsString,
 }
 
-/// `(NAME (target PATH) (buildkit_options (K V)…)?)`: a cache or a secret, and where the step sees it.
+/// `(NAME (target PATH) (buildkit_options ((K V)…))?)`: a cache or a secret, and where the step sees it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mount {
     /// The cache's or the secret's name.
@@ -92,3 +119,6 @@ pub enum User {
     /// `(name N)`.
     Windows(OsString),
 }
+
+#[cfg(test)]
+mod tests;

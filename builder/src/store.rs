@@ -1,7 +1,37 @@
 //! Results of steps, by id: each a directory that never changes once it is kept.
+//!
+//! A backend says how a directory is made, cloned and thrown away ([`directory`]); all else is the same for
+//! every store: who may make what ([`lock`]), what is remembered ([`database`]), what a power failure may have
+//! taken ([`unsynced`]), and what a killed process has left behind.
+mod backend;
+mod database;
+mod directory;
+mod draft;
+mod error;
+mod layout;
+mod local;
+mod lock;
+mod system;
+mod unsynced;
+mod url;
+
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use crate::step::StepId;
+
+pub use error::StoreError;
+pub use url::{StoreUrl, UrlError};
+
+/// Opens the store at `url`, which is made if it is not there, and clears away what killed processes left in it.
+///
+/// # Errors
+/// The store cannot be made, read or written, or its database is damaged.
+pub fn open(url: &StoreUrl) -> Result<Arc<dyn Store>, StoreError> {
+    match url {
+        StoreUrl::Rsync(path) => Ok(Arc::new(local::LocalStore::open(path, directory::Directories)?)),
+    }
+}
 
 /// Where results are kept. Several processes may use one store at the same time.
 pub trait Store: Send + Sync {
@@ -15,11 +45,35 @@ pub trait Store: Send + Sync {
     fn find(&self, id: &StepId) -> Result<Option<Finished>, StoreError>;
 
     /// The finished result `id`, or else the right to make it: a writable clone of `base` (an empty tree
-    /// without one). While another process makes `id`, this waits for it.
+    /// without one). While somebody else makes `id`, this blocks.
     ///
     /// # Errors
     /// The store cannot be read or written, or `base` is not in it.
     fn claim(&self, id: &StepId, base: Option<&StepId>) -> Result<Claim, StoreError>;
+
+    /// The same without waiting: `None` while somebody else makes `id`. What their step has printed so far is
+    /// in [`Store::log_in_the_making`].
+    ///
+    /// # Errors
+    /// The store cannot be read or written, or `base` is not in it.
+    fn try_claim(&self, id: &StepId, base: Option<&StepId>) -> Result<Option<Claim>, StoreError>;
+
+    /// The log of the draft of `id`, whoever makes it; gone when the draft is.
+    fn log_in_the_making(&self, id: &StepId) -> PathBuf;
+
+    /// Removes the result `id`; nothing happens if there is none.
+    ///
+    /// # Errors
+    /// Other results are built on it, somebody is using it, or it cannot be removed.
+    fn delete(&self, id: &StepId) -> Result<(), StoreError>;
+
+    /// Waits until everything kept so far is on the device. A result that is not when the machine loses power
+    /// is dropped by the next [`open`], as its files may be empty; so call this once, at the end of a build.
+    /// Dropping the store does it too.
+    ///
+    /// # Errors
+    /// The device cannot be written.
+    fn sync(&self) -> Result<(), StoreError>;
 }
 
 /// What [`Store::claim`] found.
@@ -32,8 +86,23 @@ pub enum Claim {
 
 /// A result in the making. Dropping it throws it away.
 pub trait Draft: Send {
-    /// The directory that holds `rootfs/`, `log` and `env`.
+    /// The directory that holds `rootfs/`, `log` (to be written) and `env` (there if the draft has a base).
     fn dir(&self) -> &Path;
+
+    /// The tree.
+    fn rootfs(&self) -> PathBuf {
+        self.dir().join("rootfs")
+    }
+
+    /// Where to write what the step prints.
+    fn log(&self) -> PathBuf {
+        self.dir().join("log")
+    }
+
+    /// The base image's environment, to be written by whoever fetches a base image.
+    fn env(&self) -> PathBuf {
+        self.dir().join("env")
+    }
 
     /// Keeps it under its id, for good.
     ///
@@ -65,6 +134,5 @@ impl Finished {
     }
 }
 
-/// Why a store could not do what it was asked.
-#[derive(Debug, thiserror::Error)]
-pub enum StoreError {}
+#[cfg(test)]
+mod tests;

@@ -1,1 +1,17 @@
-//! Copies files between trees: clones of results, and what a `copy` step brings in.
+//! Moves trees of files: clones of results and base images, what a `copy` step brings in, and removal.
+//!
+//! Everything here works on open directories and single names (`openat(2)` with `O_NOFOLLOW`), never on
+//! long paths: trees of any depth are handled, and no link inside a tree can lead out of it.
+pub mod clone;
+pub mod copy;
+mod data;
+mod descent;
+mod error;
+pub mod remove;
+mod rooted;
+mod system;
+#[cfg(test)]
+pub(crate) mod trees;
+
+pub use error::TransferError;
+pub(crate) use error::explain;

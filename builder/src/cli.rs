@@ -1,0 +1,63 @@
+//! The command line of `obuilder`.
+mod check;
+mod error;
+mod input;
+mod logging;
+mod macos;
+mod signals;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use logging::Logging;
+
+/// Builds specs step by step as throw-away users, and never repeats a step.
+#[derive(Parser)]
+#[command(name = "obuilder", version, disable_help_subcommand = true)]
+struct Cli {
+    #[command(flatten)]
+    logging: Logging,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Build a spec, each step as a user whose /usr/local is its own
+    Macos(macos::Macos),
+    /// Check a spec without building it
+    Check(check::Check),
+}
+
+/// Runs the command that `args` (the program's name first) ask for.
+pub fn main(args: impl Iterator<Item = OsString>) -> ExitCode {
+    let cli = match Cli::try_parse_from(args) {
+        Ok(cli) => cli,
+        Err(error) => return error::usage(&error),
+    };
+    cli.logging.start();
+    let done = match &cli.command {
+        Command::Macos(command) => command.run(),
+        Command::Check(command) => command.run(),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            error.report(cli.logging.format());
+            error.exit_code()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+}

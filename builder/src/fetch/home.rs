@@ -1,0 +1,190 @@
+//! Base images that are home directories: `(from NAME)` is the directory NAME in one place.
+use std::ffi::OsStr;
+use std::fs::{self, File, Permissions};
+use std::io;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
+use std::path::{Path, PathBuf};
+
+use super::environment::Environment;
+use super::{Fetch, FetchError};
+use crate::transfer::clone::{Reown, clone_tree};
+
+/// The one file a base image needs: every command is run with it sourced.
+pub(super) const PROFILE: &str = ".obuilder_profile.sh";
+/// What appears at the prefix.
+const LOCAL: &str = "local";
+/// The image that is there without a directory.
+const EMPTY: &str = "empty";
+
+/// The home directories in one directory.
+#[derive(Debug)]
+pub struct HomeTemplates {
+    dir: PathBuf,
+}
+
+impl HomeTemplates {
+    /// Those in `dir`, as `/Users`.
+    pub fn new(dir: PathBuf) -> Self {
+        Self { dir }
+    }
+
+    /// The directory of the image; `None` for the one that is built in.
+    fn find(&self, name: &OsStr) -> Result<Option<PathBuf>, FetchError> {
+        let shown = || name.to_string_lossy().into_owned();
+        let bytes = name.as_encoded_bytes();
+        if matches!(bytes, b"" | b"." | b"..") || bytes.contains(&b'/') {
+            return Err(FetchError::Name(shown()));
+        }
+        let dir = self.dir.join(name);
+        let profile = is_file(&dir.join(PROFILE))?;
+        if name == EMPTY && !profile {
+            return Ok(None);
+        }
+        if !is_dir(&dir)? {
+            return Err(FetchError::Missing { name: shown(), dir });
+        }
+        if !profile {
+            let what = "is missing; it may be an empty file";
+            return Err(FetchError::NotAnImage { dir, part: PROFILE.into(), what });
+        }
+        Ok(Some(dir))
+    }
+}
+
+impl Fetch for HomeTemplates {
+    fn fetch(&self, name: &OsStr, rootfs: &Path, owner: (u32, u32)) -> Result<Environment, FetchError> {
+        match self.find(name)? {
+            Some(dir) => clone_home(&dir, rootfs, owner)?,
+            None => make_empty(rootfs, owner)?,
+        }
+        make_local(rootfs, owner)?;
+        Ok(Environment::new())
+    }
+}
+
+/// Clones a home; what belongs to its owner is `owner`'s in the clone.
+fn clone_home(dir: &Path, rootfs: &Path, owner: (u32, u32)) -> Result<(), FetchError> {
+    let from = fs::metadata(dir).map_err(|error| io_error(dir, error))?.uid();
+    clone_tree(dir, rootfs, Some(Reown { from, uid: owner.0, gid: owner.1 }))?;
+    // A home that others may write to would not be the step's own.
+    own(rootfs, owner)
+}
+
+fn make_empty(rootfs: &Path, owner: (u32, u32)) -> Result<(), FetchError> {
+    make_dir(rootfs)?;
+    own(rootfs, owner)?;
+    let profile = rootfs.join(PROFILE);
+    File::create(&profile).map_err(|error| io_error(&profile, error))?;
+    own(&profile, owner)
+}
+
+fn make_local(rootfs: &Path, owner: (u32, u32)) -> Result<(), FetchError> {
+    let local = rootfs.join(LOCAL);
+    match fs::symlink_metadata(&local) {
+        Ok(meta) if meta.is_dir() => Ok(()),
+        Ok(_) => {
+            let what = "is not a directory, so it cannot be shown as the prefix";
+            Err(FetchError::NotAnImage { dir: rootfs.to_owned(), part: LOCAL.into(), what })
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            make_dir(&local)?;
+            own(&local, owner)
+        }
+        Err(error) => Err(io_error(&local, error)),
+    }
+}
+
+fn make_dir(dir: &Path) -> Result<(), FetchError> {
+    let made = fs::create_dir(dir).or_else(|error| match error.kind() {
+        io::ErrorKind::AlreadyExists => Ok(()),
+        _ => Err(error),
+    });
+    made.and_then(|()| fs::set_permissions(dir, Permissions::from_mode(0o755)))
+        .map_err(|error| io_error(dir, error))
+}
+
+fn own(path: &Path, (uid, gid): (u32, u32)) -> Result<(), FetchError> {
+    chown(path, Some(uid), Some(gid)).map_err(|error| io_error(path, error))
+}
+
+fn is_dir(path: &Path) -> Result<bool, FetchError> {
+    found(path, fs::metadata(path)).map(|meta| meta.is_some_and(|meta| meta.is_dir()))
+}
+
+fn is_file(path: &Path) -> Result<bool, FetchError> {
+    found(path, fs::metadata(path)).map(|meta| meta.is_some_and(|meta| meta.is_file()))
+}
+
+fn found(path: &Path, meta: io::Result<fs::Metadata>) -> Result<Option<fs::Metadata>, FetchError> {
+    match meta {
+        Ok(meta) => Ok(Some(meta)),
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+            Ok(None)
+        }
+        Err(error) => Err(io_error(path, error)),
+    }
+}
+
+fn io_error(path: &Path, error: io::Error) -> FetchError {
+    FetchError::Io { path: path.to_owned(), error }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fetch(dir: &Path, name: &str) -> Result<PathBuf, String> {
+        let rootfs = dir.join("rootfs");
+        let owner = (nix::unistd::getuid().as_raw(), nix::unistd::getgid().as_raw());
+        let fetched = HomeTemplates::new(dir.join("homes")).fetch(OsStr::new(name), &rootfs, owner);
+        fetched.map(|_| rootfs).map_err(|error| error.to_string())
+    }
+
+    fn homes() -> tempfile::TempDir {
+        let dir = tempfile::tempdir().unwrap();
+        fs::create_dir_all(dir.path().join("homes/bare")).unwrap();
+        fs::create_dir_all(dir.path().join("homes/full/local/bin")).unwrap();
+        fs::write(dir.path().join("homes/full").join(PROFILE), "A=1\n").unwrap();
+        dir
+    }
+
+    #[test]
+    fn the_empty_image_needs_no_directory() {
+        let dir = homes();
+        let rootfs = fetch(dir.path(), "empty").unwrap();
+        assert_eq!(fs::read(rootfs.join(PROFILE)).unwrap(), b"");
+        assert!(rootfs.join(LOCAL).is_dir());
+    }
+
+    #[test]
+    fn a_directory_named_empty_takes_its_place() {
+        let dir = homes();
+        fs::rename(dir.path().join("homes/full"), dir.path().join("homes/empty")).unwrap();
+        let rootfs = fetch(dir.path(), "empty").unwrap();
+        assert_eq!(fs::read(rootfs.join(PROFILE)).unwrap(), b"A=1\n");
+    }
+
+    #[test]
+    fn a_home_is_cloned_with_all_it_has() {
+        let dir = homes();
+        let rootfs = fetch(dir.path(), "full").unwrap();
+        assert_eq!(fs::read(rootfs.join(PROFILE)).unwrap(), b"A=1\n");
+        assert!(rootfs.join("local/bin").is_dir());
+    }
+
+    #[test]
+    fn what_is_no_image_is_told_with_the_place_that_was_looked_at() {
+        let dir = homes();
+        let homes = dir.path().join("homes");
+        let error = fetch(dir.path(), "nope").unwrap_err();
+        let place =
+            format!("base image \"nope\" not found: there is no directory {}/nope; ", homes.display());
+        assert!(error.starts_with(&place), "{error}");
+        let error = fetch(dir.path(), "bare").unwrap_err();
+        let why = "is not a base image: .obuilder_profile.sh is missing; it may be an empty file";
+        assert_eq!(error, format!("{}/bare {why}", homes.display()));
+        for name in ["", ".", "..", "a/b", "/etc"] {
+            assert!(fetch(dir.path(), name).unwrap_err().contains("a name must not be empty"), "{name}");
+        }
+    }
+}

@@ -1,0 +1,190 @@
+//! The build users: `obuilder705` is uid 705. Made when first needed, kept, and used again.
+use std::path::{Path, PathBuf};
+
+use super::SandboxError;
+use crate::host::lock::Lock;
+use crate::host::{Account, Host};
+
+/// The group that every build user belongs to.
+pub const GROUP: &str = "obuilder";
+
+/// The comment that marks an account as ours.
+pub const GECOS: &str = "obuilder build user";
+
+/// The smallest uid that is not the system's own.
+pub const FIRST_UID: u32 = 500;
+
+/// The name of the build user with that uid.
+pub fn name_of(uid: u32) -> String {
+    format!("obuilder{uid}")
+}
+
+/// Checks, without changing anything, that `uid` is free or a build user's; gives the account if there is one.
+///
+/// # Errors
+/// The uid is the system's or another account's, or our account has another uid or home.
+pub fn check(host: &dyn Host, uid: u32, home: &Path) -> Result<Option<Account>, SandboxError> {
+    if uid < FIRST_UID {
+        return Err(SandboxError::SystemUid(uid));
+    }
+    let name = name_of(uid);
+    let Some(account) = host.account_of(uid)? else {
+        return match host.account_named(&name)? {
+            Some(other) => Err(differs(name, "uid", other.uid.to_string(), uid.to_string())),
+            None => Ok(None),
+        };
+    };
+    if account.name != name {
+        return Err(SandboxError::ForeignAccount { uid, name: account.name, gecos: account.gecos });
+    }
+    if account.home != home {
+        let found = account.home.display().to_string();
+        return Err(differs(name, "home", found, home.display().to_string()));
+    }
+    Ok(Some(account))
+}
+
+/// The build user with that uid, made if there is none.
+///
+/// # Errors
+/// As [`check`], or the account cannot be made.
+pub fn account(host: &dyn Host, uid: u32, home: &Path) -> Result<Account, SandboxError> {
+    if let Some(account) = check(host, uid, home)? {
+        return Ok(account);
+    }
+    // Two builders that start together must not both make the group.
+    let _lock = Lock::take(host.lock_dir(), "accounts")?;
+    if let Some(account) = check(host, uid, home)? {
+        return Ok(account);
+    }
+    let gid = match host.group_named(GROUP)? {
+        Some(gid) => gid,
+        None => host.create_group(GROUP)?,
+    };
+    let account =
+        Account { name: name_of(uid), uid, gid, home: home.to_owned(), shell: shell(), gecos: GECOS.into() };
+    host.create_account(&account)?;
+    tracing::info!("made the build user {} (uid {uid})", account.name);
+    Ok(account)
+}
+
+fn shell() -> PathBuf {
+    let bash = Path::new("/bin/bash");
+    if bash.exists() { bash.into() } else { "/bin/sh".into() }
+}
+
+fn differs(name: String, field: &'static str, found: String, wanted: String) -> SandboxError {
+    SandboxError::AccountDiffers { name, field, found, wanted }
+}
+
+#[cfg(test)]
+mod tests {
+    use parking_lot::Mutex;
+
+    use super::*;
+    use crate::host::{HostError, Process};
+
+    /// A machine that has only accounts and groups.
+    #[derive(Default)]
+    struct Accounts {
+        users: Mutex<Vec<Account>>,
+        groups: Mutex<Vec<String>>,
+        locks: PathBuf,
+    }
+
+    impl Host for Accounts {
+        fn account_named(&self, name: &str) -> Result<Option<Account>, HostError> {
+            Ok(self.users.lock().iter().find(|a| a.name == name).cloned())
+        }
+        fn account_of(&self, uid: u32) -> Result<Option<Account>, HostError> {
+            Ok(self.users.lock().iter().find(|a| a.uid == uid).cloned())
+        }
+        fn group_named(&self, name: &str) -> Result<Option<u32>, HostError> {
+            Ok(self.groups.lock().iter().any(|g| g == name).then_some(600))
+        }
+        fn create_group(&self, name: &str) -> Result<u32, HostError> {
+            self.groups.lock().push(name.to_owned());
+            Ok(600)
+        }
+        fn create_account(&self, account: &Account) -> Result<(), HostError> {
+            self.users.lock().push(account.clone());
+            Ok(())
+        }
+        fn delete_account(&self, _: &str) -> Result<(), HostError> {
+            Ok(())
+        }
+        fn processes_of(&self, _: u32) -> Result<Vec<Process>, HostError> {
+            Ok(Vec::new())
+        }
+        fn kill_all(&self, _: u32) -> Result<Vec<Process>, HostError> {
+            Ok(Vec::new())
+        }
+        fn build_home(&self) -> &Path {
+            Path::new("/home/obuilder")
+        }
+        fn lock_dir(&self) -> &Path {
+            &self.locks
+        }
+    }
+
+    fn machine() -> (tempfile::TempDir, Accounts) {
+        let dir = tempfile::tempdir().unwrap();
+        let locks = dir.path().join("locks");
+        (dir, Accounts { locks, ..Accounts::default() })
+    }
+
+    fn refusal(host: &Accounts, uid: u32) -> String {
+        account(host, uid, Path::new("/home/obuilder")).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn a_build_user_is_made_once_and_used_again() {
+        let (_dir, host) = machine();
+        let home = Path::new("/home/obuilder");
+        assert_eq!(check(&host, 705, home).unwrap(), None);
+        let made = account(&host, 705, home).unwrap();
+        assert_eq!((made.name.as_str(), made.uid, made.gid), ("obuilder705", 705, 600));
+        assert_eq!(account(&host, 705, home).unwrap(), made);
+        account(&host, 706, home).unwrap();
+        assert_eq!((host.users.lock().len(), host.groups.lock().len()), (2, 1));
+    }
+
+    #[test]
+    fn a_uid_of_the_system_or_of_a_person_is_refused_by_name() {
+        let (_dir, host) = machine();
+        assert_eq!(
+            refusal(&host, 499),
+            "uid 499 is one of the system's own; choose one of 500 or more with --uid"
+        );
+        let alice = Account {
+            name: "alice".into(),
+            uid: 705,
+            gid: 100,
+            home: "/home/alice".into(),
+            shell: "/bin/sh".into(),
+            gecos: "Alice Smith".into(),
+        };
+        host.create_account(&alice).unwrap();
+        assert_eq!(
+            refusal(&host, 705),
+            "uid 705 is in use by the account 'alice' (Alice Smith), which is not obuilder's; \
+             choose a free one with --uid"
+        );
+        host.create_account(&Account { name: "obuilder706".into(), uid: 900, ..alice }).unwrap();
+        assert_eq!(
+            refusal(&host, 706),
+            "the account 'obuilder706' has uid 900, not 706; remove it and it is made anew"
+        );
+        assert_eq!(host.users.lock().len(), 2);
+    }
+
+    #[test]
+    fn a_build_user_with_another_home_is_refused() {
+        let (_dir, host) = machine();
+        account(&host, 705, Path::new("/home/elsewhere")).unwrap();
+        assert_eq!(
+            refusal(&host, 705),
+            "the account 'obuilder705' has home /home/elsewhere, not /home/obuilder; remove it and it is made anew"
+        );
+    }
+}

@@ -1,0 +1,125 @@
+//! Gives a tree that belonged to one build user to another.
+use std::os::fd::{AsFd, BorrowedFd};
+use std::path::Path;
+
+use nix::dir::{Dir, Type};
+use nix::errno::Errno;
+use nix::fcntl::{AtFlags, OFlag};
+use nix::sys::stat::{FchmodatFlags, FileStat, Mode, SFlag, fchmodat, fstat, fstatat};
+use nix::unistd::{Gid, Uid, fchownat};
+
+use super::SandboxError;
+
+/// Who a tree is to belong to.
+#[derive(Clone, Copy)]
+struct Owner {
+    from: u32,
+    uid: u32,
+    gid: u32,
+}
+
+/// The uid that owns `root` itself.
+pub(super) fn owner(root: &Path) -> Result<u32, SandboxError> {
+    let dir = open(root).map_err(|e| error("read", root, e))?;
+    fstat(&dir).map(|stat| stat.st_uid).map_err(|e| error("read", root, e))
+}
+
+/// Gives `root`, and whatever below it belongs to the same user, to `uid` and `gid`. No link is followed; what
+/// belongs to others stays theirs. Costs one look at every entry, unless `root` is `uid`'s already.
+pub(super) fn reown(root: &Path, uid: u32, gid: u32) -> Result<(), SandboxError> {
+    let from = owner(root)?;
+    if from == uid {
+        return Ok(());
+    }
+    let mut dir = open(root).map_err(|e| error("give away", root, e))?;
+    let owner = Owner { from, uid, gid };
+    entries(&mut dir, owner).map_err(|e| error("give away", root, e))?;
+    // Last, so that a walk cut short is begun anew.
+    give(dir.as_fd(), ".", owner).map_err(|e| error("give away", root, e))
+}
+
+fn open(root: &Path) -> nix::Result<Dir> {
+    Dir::open(root, OFlag::O_DIRECTORY | OFlag::O_CLOEXEC | OFlag::O_NOFOLLOW, Mode::empty())
+}
+
+fn entries(dir: &mut Dir, owner: Owner) -> nix::Result<()> {
+    let listed: Vec<_> = dir.iter().collect::<nix::Result<_>>()?;
+    for entry in listed {
+        let name = entry.file_name();
+        if name == c"." || name == c".." {
+            continue;
+        }
+        if matches!(entry.file_type(), Some(Type::Directory) | None) {
+            let flags = OFlag::O_DIRECTORY | OFlag::O_CLOEXEC | OFlag::O_NOFOLLOW;
+            match Dir::openat(&*dir, name, flags, Mode::empty()) {
+                Ok(mut below) => entries(&mut below, owner)?,
+                Err(Errno::ENOTDIR | Errno::ELOOP) => {}
+                Err(errno) => return Err(errno),
+            }
+        }
+        give(dir.as_fd(), name, owner)?;
+    }
+    Ok(())
+}
+
+/// chown clears the set-id bits (chown(2)), so they are put back.
+fn give<P: nix::NixPath + ?Sized>(dir: BorrowedFd<'_>, name: &P, owner: Owner) -> nix::Result<()> {
+    let stat = fstatat(dir, name, AtFlags::AT_SYMLINK_NOFOLLOW)?;
+    if stat.st_uid != owner.from {
+        return Ok(());
+    }
+    let (uid, gid) = (Uid::from_raw(owner.uid), Gid::from_raw(owner.gid));
+    fchownat(dir, name, Some(uid), Some(gid), AtFlags::AT_SYMLINK_NOFOLLOW)?;
+    match set_id_mode(&stat) {
+        Some(mode) => fchmodat(dir, name, mode, FchmodatFlags::FollowSymlink),
+        None => Ok(()),
+    }
+}
+
+/// The mode of a regular file with a set-id bit.
+fn set_id_mode(stat: &FileStat) -> Option<Mode> {
+    let mode = Mode::from_bits_truncate(stat.st_mode);
+    let is_file = SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT == SFlag::S_IFREG;
+    (is_file && mode.intersects(Mode::S_ISUID | Mode::S_ISGID)).then_some(mode)
+}
+
+fn error(verb: &str, root: &Path, errno: Errno) -> SandboxError {
+    SandboxError::Prepare { what: format!("{verb} {}", root.display()), reason: errno.desc().to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::{self, Permissions};
+    use std::os::unix::fs::{MetadataExt, PermissionsExt, lchown, symlink};
+
+    use super::*;
+
+    #[test]
+    fn a_tree_changes_hands_but_what_is_anothers_and_what_links_point_at_does_not() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path().join("rootfs");
+        let outside = dir.path().join("outside");
+        fs::create_dir_all(root.join("a/b")).unwrap();
+        for file in ["a/b/own", "others", "tool"] {
+            fs::write(root.join(file), "").unwrap();
+        }
+        fs::write(&outside, "").unwrap();
+        symlink(&outside, root.join("link")).unwrap();
+        for path in ["", "a", "a/b", "a/b/own", "link", "tool"] {
+            lchown(root.join(path), Some(61_701), Some(61_701)).unwrap();
+        }
+        fs::set_permissions(root.join("tool"), Permissions::from_mode(0o4755)).unwrap();
+
+        reown(&root, 61_702, 61_703).unwrap();
+        let who = |path: &str| {
+            let meta = fs::symlink_metadata(root.join(path)).unwrap();
+            (meta.uid(), meta.gid())
+        };
+        for path in ["", "a", "a/b", "a/b/own", "link", "tool"] {
+            assert_eq!(who(path), (61_702, 61_703), "{path}");
+        }
+        assert_eq!((who("others"), fs::metadata(&outside).unwrap().uid()), ((0, 0), 0));
+        assert_eq!(fs::metadata(root.join("tool")).unwrap().mode() & 0o7777, 0o4755);
+        assert_eq!(owner(&root).unwrap(), 61_702);
+    }
+}

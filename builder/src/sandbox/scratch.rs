@@ -1,0 +1,73 @@
+//! The directory a step writes to that is no part of its result: its `/tmp` and `/var/tmp`.
+use std::fs::{self, Permissions};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use super::SandboxError;
+
+/// A fresh directory, removed with all that is in it when dropped. Only root may enter it, but what is bound
+/// out of it is open to the step.
+#[derive(Debug)]
+pub(super) struct Scratch {
+    path: PathBuf,
+}
+
+impl Scratch {
+    /// Makes `dir/uid`. One uid runs one step at a time, so what is there already was left by a builder that
+    /// was killed, and is removed.
+    pub(super) fn make(dir: &Path, uid: u32) -> Result<Self, SandboxError> {
+        let scratch = Self { path: dir.join(uid.to_string()) };
+        match fs::remove_dir_all(&scratch.path) {
+            Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(scratch.error("remove", &e)),
+            _ => {}
+        }
+        let mut private = fs::DirBuilder::new();
+        private.recursive(true).mode(0o700);
+        private.create(&scratch.path).map_err(|e| scratch.error("make", &e))?;
+        for name in ["tmp", "var-tmp"] {
+            let path = scratch.path.join(name);
+            let open = fs::create_dir(&path)
+                .and_then(|()| fs::set_permissions(&path, Permissions::from_mode(0o1777)));
+            open.map_err(|e| scratch.error("make", &e))?;
+        }
+        Ok(scratch)
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    fn error(&self, verb: &str, error: &io::Error) -> SandboxError {
+        SandboxError::Prepare { what: format!("{verb} {}", self.path.display()), reason: error.to_string() }
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        if let Err(error) = fs::remove_dir_all(&self.path) {
+            tracing::warn!("{}: cannot be removed: {error}", self.path.display());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_killed_builder_left_is_not_seen_and_nothing_is_left() {
+        let dir = tempfile::tempdir().unwrap();
+        let debris = dir.path().join("state/705/tmp/debris");
+        fs::create_dir_all(&debris).unwrap();
+        fs::set_permissions(&debris, Permissions::from_mode(0o000)).unwrap();
+        let scratch = Scratch::make(&dir.path().join("state"), 705).unwrap();
+        let mode =
+            |name: &str| fs::metadata(scratch.path().join(name)).unwrap().permissions().mode() & 0o7777;
+        assert_eq!((mode(""), mode("tmp"), mode("var-tmp")), (0o700, 0o1777, 0o1777));
+        assert!(!debris.exists());
+        let path = scratch.path().to_owned();
+        drop(scratch);
+        assert!(!path.exists());
+    }
+}

@@ -1,0 +1,259 @@
+//! The sandbox that makes a throw-away user of every step.
+//!
+//! A step is a login of the build user whose home is the result's tree and whose prefix is that home's
+//! `local`. What it may do is what that user may do; what it started is gone when it ends.
+use std::fs;
+use std::os::fd::OwnedFd;
+use std::path::{Component, Path, PathBuf};
+use std::time::Duration;
+
+use obuilderfs::scoreboard::Scoreboard;
+use parking_lot::Mutex;
+
+use super::mount::{FileSystem, Wanted};
+use super::paths::Paths;
+use super::plan::{Plan, Report};
+use super::platform::{self, StepProcess};
+use super::scratch::Scratch;
+use super::{Cancel, Command, Running, Sandbox, SandboxError, Status, login, pool, reown};
+use crate::host::lock::{Lock, Taken};
+use crate::host::{Account, Host, Process};
+
+mod leftovers;
+
+use leftovers::{Processes, Published};
+
+/// How the sandbox is set up.
+#[derive(Debug, Clone)]
+pub struct UserConfig {
+    /// The build user.
+    pub uid: u32,
+    /// How a step comes to its home and prefix.
+    pub view: View,
+    /// A directory for what does not outlive a step: the store's `state/sandbox`.
+    pub state: PathBuf,
+    /// Where the home of every build user appears; [`Host::build_home`] unless there is a reason.
+    pub home: PathBuf,
+    /// The program that calls [`super::reexec`]: `/proc/self/exe`, or [`std::env::current_exe`].
+    pub executable: PathBuf,
+}
+
+/// How a step comes to its home and prefix.
+#[derive(Debug, Clone)]
+pub enum View {
+    /// Through obuilderfs, which shows a tree of any build user as the step's own.
+    Obuilderfs {
+        /// Where it is mounted: Homebrew's prefix.
+        prefix: PathBuf,
+        /// The scoreboard, made if it is missing.
+        scoreboard: PathBuf,
+        /// What users without a home see there; what the mount covers if `None`.
+        fallback: Option<PathBuf>,
+    },
+    /// Without a file system in between; a tree of another build user is given to the step's first.
+    Direct {
+        /// Shows the home's `local` too (Linux only); the machine's own stays in sight if `None`.
+        prefix: Option<PathBuf>,
+    },
+}
+
+/// How often a uid that is in use is asked for again.
+const BUSY_PAUSE: Duration = Duration::from_millis(50);
+
+/// Runs steps as one build user, one at a time.
+pub struct UserSandbox {
+    config: UserConfig,
+    host: Box<dyn Host>,
+    paths: Paths,
+    account: Mutex<Option<Account>>,
+    mounted: Mutex<Option<FileSystem>>,
+}
+
+impl UserSandbox {
+    /// Checks the configuration. Nothing is made, mounted or started before it is needed.
+    ///
+    /// # Errors
+    /// The uid is not to be had, or a path cannot be what it is given as.
+    pub fn new(config: UserConfig, host: Box<dyn Host>) -> Result<Self, SandboxError> {
+        let prefix = match &config.view {
+            View::Obuilderfs { prefix, .. } => Some(prefix.clone()),
+            View::Direct { prefix } => prefix.clone(),
+        };
+        check_paths(&config.home, prefix.as_deref())?;
+        let account = pool::check(&*host, config.uid, &config.home)?;
+        let paths = Paths { home: config.home.clone(), prefix };
+        Ok(Self { config, host, paths, account: Mutex::new(account), mounted: Mutex::new(None) })
+    }
+
+    /// The build user, made if need be.
+    ///
+    /// # Errors
+    /// It cannot be made, or is not ours.
+    pub fn account(&self) -> Result<Account, SandboxError> {
+        let mut account = self.account.lock();
+        match &*account {
+            Some(account) => Ok(account.clone()),
+            None => {
+                Ok(account.insert(pool::account(&*self.host, self.config.uid, &self.config.home)?).clone())
+            }
+        }
+    }
+
+    /// The uid, for this step alone. Waits while another step, of whatever process, has it.
+    async fn take_uid(&self) -> Result<Lock, SandboxError> {
+        let name = format!("uid-{}", self.config.uid);
+        let mut told = false;
+        loop {
+            match Lock::try_take(self.host.lock_dir(), &name)? {
+                Taken::Ours(lock) => return Ok(lock),
+                Taken::By(holder) if !told => {
+                    let who = holder.map_or("another process".to_owned(), |pid| format!("process {pid}"));
+                    tracing::info!("waiting for uid {}, in use by {who}", self.config.uid);
+                    told = true;
+                }
+                Taken::By(_) => {}
+            }
+            tokio::time::sleep(BUSY_PAUSE).await;
+        }
+    }
+
+    /// The file system, started now if it is not there, or not any more.
+    fn mount(&self, view: Wanted<'_>) -> Result<(), SandboxError> {
+        let mut mounted = self.mounted.lock();
+        let there = mounted.as_mut().is_some_and(|file_system| file_system.check().is_ok());
+        if !there {
+            *mounted = None;
+            *mounted = Some(FileSystem::at(view)?);
+        }
+        Ok(())
+    }
+
+    /// Makes the tree ready to be the user's home, and says where the step is to take it from. While what is
+    /// returned with it lives, the scoreboard gives it to the user.
+    fn home(&self, account: &Account, rootfs: &Path) -> Result<(PathBuf, Option<Published>), SandboxError> {
+        let View::Obuilderfs { prefix, scoreboard, fallback } = &self.config.view else {
+            reown::reown(rootfs, account.uid, account.gid)?;
+            return Ok((rootfs.to_owned(), None));
+        };
+        if !platform::MAPS_HOME_OWNERS || reown::owner(rootfs)? < pool::FIRST_UID {
+            reown::reown(rootfs, account.uid, account.gid)?;
+        }
+        let published = Published::new(Scoreboard::create(scoreboard)?, account.uid, rootfs)?;
+        let executable = &self.config.executable;
+        let scoreboard = published.scoreboard().path();
+        self.mount(Wanted { executable, prefix, scoreboard, fallback: fallback.as_deref() })?;
+        Ok((platform::home_source(rootfs, prefix, account.uid), Some(published)))
+    }
+
+    fn plan(&self, account: Account, command: &Command, home_source: PathBuf, scratch: &Path) -> Plan {
+        let workdir = self.paths.seen_by_step(&command.workdir);
+        Plan {
+            uid: account.uid,
+            gid: account.gid,
+            home_source,
+            home: self.paths.home.clone(),
+            prefix: self.paths.prefix.clone(),
+            scratch: scratch.to_owned(),
+            shell: account.shell.clone(),
+            arguments: login::arguments(command, &workdir),
+            env: login::environment(&account, Path::new("/tmp")),
+            secrets: command.secrets.clone(),
+            name: account.name,
+        }
+    }
+
+    async fn run_step(&self, command: &Command, output: OwnedFd) -> Result<Status, SandboxError> {
+        let account = self.account()?;
+        // In this order, for they are undone in the other one.
+        let _uid = self.take_uid().await?;
+        let processes = Processes::of(&*self.host, account.uid)?;
+        let scratch = Scratch::make(&self.config.state, account.uid)?;
+        let rootfs = fs::canonicalize(&command.rootfs).map_err(|e| SandboxError::Prepare {
+            what: format!("find {}", command.rootfs.display()),
+            reason: e.to_string(),
+        })?;
+        let (home_source, published) = self.home(&account, &rootfs)?;
+        let plan = self.plan(account, command, home_source, scratch.path());
+        let report = StepProcess::start(&self.config.executable, &plan, output)?.wait().await?;
+        let outlived = processes.end()?;
+        if published.is_some()
+            && let Some(file_system) = &mut *self.mounted.lock()
+        {
+            file_system.check()?;
+        }
+        status(report, outlived)
+    }
+}
+
+impl Sandbox for UserSandbox {
+    fn owner(&self) -> Result<(u32, u32), SandboxError> {
+        self.account().map(|account| (account.uid, account.gid))
+    }
+
+    fn locate(&self, path: &Path) -> PathBuf {
+        self.paths.in_rootfs(path)
+    }
+
+    fn run<'a>(&'a self, command: &'a Command, output: OwnedFd, cancel: &'a Cancel) -> Running<'a> {
+        Box::pin(async move {
+            tokio::select! {
+                biased;
+                () = cancel.cancelled() => Err(SandboxError::Cancelled),
+                ended = self.run_step(command, output) => ended,
+            }
+        })
+    }
+}
+
+/// What the report means, and a warning if the step left processes behind.
+fn status(report: Report, outlived: Vec<Process>) -> Result<Status, SandboxError> {
+    match report {
+        Report::NotStarted { what, reason } => Err(SandboxError::Prepare { what, reason }),
+        Report::Ended { status, mut left } => {
+            left.extend(outlived.into_iter().map(|process| process.name));
+            if !left.is_empty() {
+                tracing::warn!("the step left processes behind, now killed: {}", left.join(", "));
+            }
+            Ok(status)
+        }
+    }
+}
+
+/// Home and prefix are bound one after the other, so neither may lie in the other.
+fn check_paths(home: &Path, prefix: Option<&Path>) -> Result<(), SandboxError> {
+    let refuse =
+        |option, path: &Path, reason| Err(SandboxError::Path { option, path: path.to_owned(), reason });
+    let is_plain = |path: &Path| {
+        path.is_absolute() && path.parent().is_some() && !path.components().any(|c| c == Component::ParentDir)
+    };
+    if !is_plain(home) {
+        return refuse("the build home", home, "must be an absolute path, not / and without ..");
+    }
+    match prefix {
+        Some(prefix) if !is_plain(prefix) => {
+            refuse("--fuse-path", prefix, "must be an absolute path, not / and without ..")
+        }
+        Some(prefix) if prefix.starts_with(home) || home.starts_with(prefix) => {
+            refuse("--fuse-path", prefix, "must lie outside the build users' home, and not above it")
+        }
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn home_and_prefix_must_not_overlap() {
+        let home = Path::new("/home/obuilder");
+        for prefix in ["/", "/home", "/home/obuilder", "/home/obuilder/local", "usr/local", "/usr/../home"] {
+            let error = check_paths(home, Some(Path::new(prefix))).unwrap_err().to_string();
+            assert!(error.starts_with(&format!("--fuse-path {prefix}: must ")), "{error}");
+        }
+        for prefix in ["/usr/local", "/home/obuilder2", "/tmp/prefix"] {
+            check_paths(home, Some(Path::new(prefix))).unwrap();
+        }
+        check_paths(Path::new("home"), None).unwrap_err();
+    }
+}

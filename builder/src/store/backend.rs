@@ -1,0 +1,22 @@
+//! What tells one kind of store from another: how the directory of a result is made, cloned and thrown away.
+use std::path::Path;
+
+use super::StoreError;
+
+/// Directories of results: `rootfs/`, `log` and `env` in each. Every path given lies in the same store.
+pub(super) trait Backend: Send + Sync + 'static {
+    /// Makes the directory `draft` with an empty `rootfs/` in it.
+    fn create(&self, draft: &Path) -> Result<(), StoreError>;
+
+    /// Makes the directory `draft` with the `rootfs/` and `env` of the result `base`, and without a log.
+    fn snapshot(&self, base: &Path, draft: &Path) -> Result<(), StoreError>;
+
+    /// Makes `draft` the finished directory `result` in one step: afterwards either is there, never half of one.
+    fn commit(&self, draft: &Path, result: &Path) -> Result<(), StoreError>;
+
+    /// Takes back a commit.
+    fn revert(&self, result: &Path, draft: &Path) -> Result<(), StoreError>;
+
+    /// Removes a draft or a result, whatever state it is in; nothing there is fine.
+    fn discard(&self, dir: &Path) -> Result<(), StoreError>;
+}

@@ -1,0 +1,168 @@
+//! What a store remembers of its results: when they were made and used, and which was made from which.
+//!
+//! The file, the table and the form of the times are OBuilder's. The directories are the truth: a result
+//! without a row gets one when it is found, and a row whose result is gone goes when it is missed.
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use rusqlite::config::DbConfig;
+use rusqlite::{Connection, OptionalExtension, TransactionBehavior};
+
+use super::StoreError;
+use crate::step::StepId;
+
+/// How long to wait for other processes. Each holds the database for some milliseconds.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// `rc` is the number of rows that have this one as their parent; `lru` finds what may go first.
+const SCHEMA: &str = "
+    CREATE TABLE IF NOT EXISTS builds (
+        id TEXT PRIMARY KEY, created DATETIME NOT NULL, used DATETIME NOT NULL, rc INTEGER NOT NULL,
+        parent TEXT, FOREIGN KEY (parent) REFERENCES builds (id) ON DELETE RESTRICT);
+    CREATE INDEX IF NOT EXISTS lru ON builds (rc, used);";
+
+pub(super) struct Database {
+    path: PathBuf,
+    connection: Mutex<Connection>,
+}
+
+impl Database {
+    /// Opens it, and makes it if there is none. Not to be done by two at once on a new store.
+    pub(super) fn open(path: &Path) -> Result<Self, StoreError> {
+        let connection =
+            connect(path).map_err(|e| StoreError::Database { path: path.to_owned(), source: e })?;
+        Ok(Self { path: path.to_owned(), connection: Mutex::new(connection) })
+    }
+
+    /// Adds the result `id`, made from `parent`. `place` puts its directory in place: the row is there only if
+    /// that succeeds.
+    pub(super) fn add(
+        &self,
+        id: &StepId,
+        parent: Option<&StepId>,
+        place: impl FnOnce() -> Result<(), StoreError>,
+    ) -> Result<(), StoreError> {
+        self.write(|rows| {
+            rows.put(id, parent).map_err(|e| self.failed(e))?;
+            place()
+        })
+    }
+
+    /// Notes that `id`, whose directory was found, is used now.
+    pub(super) fn touch(&self, id: &StepId) -> Result<(), StoreError> {
+        let fresh = "SELECT used = datetime('now') FROM builds WHERE id = ?1";
+        if self.ask(fresh, id)? == Some(true) {
+            return Ok(());
+        }
+        let register = "INSERT INTO builds VALUES (?1, datetime('now'), datetime('now'), 0, NULL)
+            ON CONFLICT (id) DO UPDATE SET used = datetime('now')";
+        let done = self.connection.lock().execute(register, [id.as_str()]);
+        done.map(drop).map_err(|e| self.failed(e))
+    }
+
+    /// Drops the row of `id`, whose directory was missed, unless `is_there` finds it after all: somebody may
+    /// have put it in place just now. A row with children stays, or they would lose their parent and it its count.
+    pub(super) fn forget(&self, id: &StepId, is_there: impl FnOnce() -> bool) -> Result<(), StoreError> {
+        if self.ask("SELECT rc = 0 FROM builds WHERE id = ?1", id)? != Some(true) {
+            return Ok(());
+        }
+        self.write(|rows| {
+            if !is_there() && rows.children(id).map_err(|e| self.failed(e))? == 0 {
+                rows.remove(id).map_err(|e| self.failed(e))?;
+            }
+            Ok(())
+        })
+    }
+
+    /// Drops the row of `id` if it has no children, and if `remove` succeeds in taking its directory away.
+    pub(super) fn delete(
+        &self,
+        id: &StepId,
+        remove: impl FnOnce() -> Result<(), StoreError>,
+    ) -> Result<(), StoreError> {
+        self.write(|rows| {
+            let children = rows.children(id).map_err(|e| self.failed(e))?;
+            if children > 0 {
+                return Err(StoreError::HasChildren { id: id.clone(), children });
+            }
+            rows.remove(id).map_err(|e| self.failed(e))?;
+            remove()
+        })
+    }
+
+    fn ask(&self, question: &str, id: &StepId) -> Result<Option<bool>, StoreError> {
+        let connection = self.connection.lock();
+        connection.query_row(question, [id.as_str()], |row| row.get(0)).optional().map_err(|e| self.failed(e))
+    }
+
+    /// One transaction, undone if `change` fails.
+    fn write(&self, change: impl FnOnce(&Rows<'_>) -> Result<(), StoreError>) -> Result<(), StoreError> {
+        let mut connection = self.connection.lock();
+        let transaction = connection
+            .transaction_with_behavior(TransactionBehavior::Immediate)
+            .map_err(|e| self.failed(e))?;
+        change(&Rows(&transaction))?;
+        transaction.commit().map_err(|e| self.failed(e))
+    }
+
+    fn failed(&self, source: rusqlite::Error) -> StoreError {
+        StoreError::Database { path: self.path.clone(), source }
+    }
+}
+
+/// Write-ahead logging lets others read while one writes. Its log is written back when it has grown, not each
+/// time a process ends, which would cost every build some disk flushes; after a power failure the last rows may
+/// be missing, and come back as their results are found.
+fn connect(path: &Path) -> rusqlite::Result<Connection> {
+    let connection = Connection::open(path)?;
+    connection.busy_timeout(PATIENCE)?;
+    connection.pragma_update(None, "journal_mode", "WAL")?;
+    connection.pragma_update(None, "synchronous", "NORMAL")?;
+    connection.pragma_update(None, "foreign_keys", true)?;
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
+    connection.execute_batch(SCHEMA)?;
+    Ok(connection)
+}
+
+/// The table, inside a transaction.
+struct Rows<'a>(&'a Connection);
+
+impl Rows<'_> {
+    fn put(&self, id: &StepId, parent: Option<&StepId>) -> rusqlite::Result<()> {
+        if let Some(parent) = parent {
+            let register =
+                "INSERT OR IGNORE INTO builds VALUES (?1, datetime('now'), datetime('now'), 0, NULL)";
+            self.0.execute(register, [parent.as_str()])?;
+        }
+        let had_parent = self.parent(id)?.is_some();
+        let put = "INSERT INTO builds VALUES (?1, datetime('now'), datetime('now'), 0, ?2)
+            ON CONFLICT (id) DO UPDATE SET created = datetime('now'), used = datetime('now'),
+                parent = coalesce(parent, excluded.parent)";
+        self.0.execute(put, (id.as_str(), parent.map(StepId::as_str)))?;
+        match parent {
+            Some(parent) if !had_parent => self.count(parent.as_str(), 1),
+            _ => Ok(()),
+        }
+    }
+
+    fn remove(&self, id: &StepId) -> rusqlite::Result<()> {
+        let parent = self.parent(id)?;
+        self.0.execute("DELETE FROM builds WHERE id = ?1", [id.as_str()])?;
+        parent.map_or(Ok(()), |parent| self.count(&parent, -1))
+    }
+
+    fn parent(&self, id: &StepId) -> rusqlite::Result<Option<String>> {
+        let select = "SELECT parent FROM builds WHERE id = ?1";
+        Ok(self.0.query_row(select, [id.as_str()], |row| row.get(0)).optional()?.flatten())
+    }
+
+    fn children(&self, id: &StepId) -> rusqlite::Result<i64> {
+        let select = "SELECT rc FROM builds WHERE id = ?1";
+        Ok(self.0.query_row(select, [id.as_str()], |row| row.get(0)).optional()?.unwrap_or(0))
+    }
+
+    fn count(&self, id: &str, by: i64) -> rusqlite::Result<()> {
+        self.0.execute("UPDATE builds SET rc = rc + ?2 WHERE id = ?1", (id, by)).map(drop)
+    }
+}

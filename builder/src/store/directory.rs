@@ -1,0 +1,46 @@
+//! Plain directories, on any file system. Where it can share blocks between files, clones cost no data.
+use std::fs::{self, DirBuilder};
+use std::io;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::Path;
+
+use super::StoreError;
+use super::backend::Backend;
+use crate::transfer::clone::clone_tree;
+use crate::transfer::remove::remove_tree;
+
+pub(super) struct Directories;
+
+impl Backend for Directories {
+    fn create(&self, draft: &Path) -> Result<(), StoreError> {
+        make(draft)?;
+        make(&draft.join("rootfs"))
+    }
+
+    fn snapshot(&self, base: &Path, draft: &Path) -> Result<(), StoreError> {
+        make(draft)?;
+        clone_tree(&base.join("rootfs"), &draft.join("rootfs"), None)?;
+        match fs::copy(base.join("env"), draft.join("env")) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                Err(StoreError::io("write", draft.join("env"), error))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn commit(&self, draft: &Path, result: &Path) -> Result<(), StoreError> {
+        fs::rename(draft, result).map_err(|e| StoreError::io("put in place", result, e))
+    }
+
+    fn revert(&self, result: &Path, draft: &Path) -> Result<(), StoreError> {
+        fs::rename(result, draft).map_err(|e| StoreError::io("take back", result, e))
+    }
+
+    fn discard(&self, dir: &Path) -> Result<(), StoreError> {
+        Ok(remove_tree(dir)?)
+    }
+}
+
+fn make(dir: &Path) -> Result<(), StoreError> {
+    DirBuilder::new().mode(0o755).create(dir).map_err(|e| StoreError::io("make the directory", dir, e))
+}

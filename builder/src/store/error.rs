@@ -1,0 +1,84 @@
+//! Why a store could not do what it was asked, in words for the person at the terminal.
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::step::StepId;
+use crate::transfer::{TransferError, explain};
+
+/// Why a store could not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// A system call failed on `path`.
+    #[error("cannot {action} {}: {}", .path.display(), explain(.source))]
+    Io {
+        /// What was tried: a verb, and its object where the path alone does not tell it.
+        action: &'static str,
+        /// What it was tried on.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// A tree could not be cloned or removed.
+    #[error(transparent)]
+    Transfer(#[from] TransferError),
+    /// The database could not be read or written.
+    #[error("cannot use the database {}: {}", .path.display(), explain_database(.source))]
+    Database {
+        /// The database file.
+        path: PathBuf,
+        /// What SQLite said.
+        source: rusqlite::Error,
+    },
+    /// Anybody could put a result of his own there.
+    #[error("the store {0} can be written by others (mode {mode:04o}); run: chmod go-w {0}", .dir.display())]
+    WritableByOthers {
+        /// The store.
+        dir: PathBuf,
+        /// Its mode.
+        mode: u32,
+    },
+    /// A step is to be built on a result that is not there.
+    #[error("the store {} has no result {id} to build on", .dir.display())]
+    UnknownBase {
+        /// The store.
+        dir: PathBuf,
+        /// The result that is missing.
+        id: StepId,
+    },
+    /// A result cannot be removed as others were made from it.
+    #[error("cannot delete {id}: {children} other results are built on it; delete those first")]
+    HasChildren {
+        /// The result.
+        id: StepId,
+        /// How many others.
+        children: i64,
+    },
+    /// A result cannot be removed as a build needs it just now.
+    #[error("cannot delete {id}: a build is using it; try again when it is done")]
+    InUse {
+        /// The result.
+        id: StepId,
+    },
+}
+
+impl StoreError {
+    pub(super) fn io(action: &'static str, path: impl AsRef<Path>, source: impl Into<io::Error>) -> Self {
+        Self::Io { action, path: path.as_ref().to_owned(), source: source.into() }
+    }
+}
+
+fn explain_database(error: &rusqlite::Error) -> String {
+    use rusqlite::ErrorCode::{
+        CannotOpen, DatabaseBusy, DatabaseCorrupt, DiskFull, NotADatabase, PermissionDenied, ReadOnly,
+    };
+    let known = match error.sqlite_error_code() {
+        Some(DiskFull) => "no space left on the device that holds it",
+        Some(ReadOnly | PermissionDenied | CannotOpen) => "it cannot be opened for writing",
+        Some(DatabaseBusy) => "another process has kept it locked for a minute",
+        Some(DatabaseCorrupt | NotADatabase) => {
+            "it is damaged; move it away, and the results register again as they are used"
+        }
+        _ => return error.to_string(),
+    };
+    known.to_owned()
+}

@@ -1,0 +1,184 @@
+//! A store in a directory of this machine, whatever its backend: finding, claiming, deleting, and clearing up.
+use std::ffi::OsStr;
+use std::fs;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::backend::Backend;
+use super::database::Database;
+use super::draft::LocalDraft;
+use super::layout::Layout;
+use super::lock::{Held, Locks};
+use super::unsynced::{Doubtful, Unsynced};
+use super::{Claim, Finished, Store, StoreError};
+use crate::step::StepId;
+
+/// The lock of those who open a store. No id has this name.
+const OPENING: &str = "opening";
+
+pub(super) struct LocalStore<B: Backend>(Arc<Shelf<B>>);
+
+/// What a store and its drafts share.
+pub(super) struct Shelf<B: Backend> {
+    pub(super) layout: Layout,
+    pub(super) locks: Locks,
+    pub(super) database: Database,
+    pub(super) unsynced: Unsynced,
+    pub(super) backend: B,
+}
+
+impl<B: Backend> LocalStore<B> {
+    /// Opens the store in `dir`, and removes what a killed process or a power failure left half-made.
+    pub(super) fn open(dir: &Path, backend: B) -> Result<Self, StoreError> {
+        let layout = Layout::create(dir)?;
+        let locks = Locks::new(layout.locks());
+        let opening = locks.exclusive(OPENING)?;
+        let database = Database::open(&layout.database())?;
+        let unsynced = Unsynced::open(layout.unsynced())?;
+        drop(opening);
+        let shelf = Shelf { layout, locks, database, unsynced, backend };
+        shelf.unsynced.doubtful()?.iter().try_for_each(|doubtful| shelf.drop_doubtful(doubtful))?;
+        shelf.clear_drafts()?;
+        shelf.locks.sweep()?;
+        Ok(Self(Arc::new(shelf)))
+    }
+
+    fn build(&self, id: &StepId, base: Option<&StepId>, lock: Held) -> Result<Claim, StoreError> {
+        let shelf = &self.0;
+        // What is there without being a whole result was left by a deletion that was cut short.
+        shelf.backend.discard(&shelf.layout.result(id))?;
+        let draft = LocalDraft::new(Arc::clone(shelf), id, base, lock);
+        shelf.backend.discard(&shelf.layout.draft(id))?;
+        match base {
+            None => shelf.backend.create(&shelf.layout.draft(id))?,
+            Some(base) => {
+                let _in_use = shelf.locks.shared(base.as_str())?;
+                if !shelf.is_there(base)? {
+                    return Err(StoreError::UnknownBase {
+                        dir: shelf.layout.root().to_owned(),
+                        id: base.clone(),
+                    });
+                }
+                shelf.backend.snapshot(&shelf.layout.result(base), &shelf.layout.draft(id))?;
+            }
+        }
+        Ok(Claim::Build(Box::new(draft)))
+    }
+}
+
+impl<B: Backend> Store for LocalStore<B> {
+    fn dir(&self) -> &Path {
+        self.0.layout.root()
+    }
+
+    fn find(&self, id: &StepId) -> Result<Option<Finished>, StoreError> {
+        if self.0.is_there(id)? {
+            // A full disk is no reason to refuse what is there.
+            if let Err(error) = self.0.database.touch(id) {
+                tracing::warn!("{error}");
+            }
+            return Ok(Some(Finished { dir: self.0.layout.result(id) }));
+        }
+        self.0.database.forget(id, || self.0.is_there(id).unwrap_or(true))?;
+        Ok(None)
+    }
+
+    fn claim(&self, id: &StepId, base: Option<&StepId>) -> Result<Claim, StoreError> {
+        if let Some(found) = self.find(id)? {
+            return Ok(Claim::Cached(found));
+        }
+        let lock = self.0.locks.exclusive(id.as_str())?;
+        match self.find(id)? {
+            Some(found) => Ok(Claim::Cached(found)),
+            None => self.build(id, base, lock),
+        }
+    }
+
+    fn try_claim(&self, id: &StepId, base: Option<&StepId>) -> Result<Option<Claim>, StoreError> {
+        if let Some(found) = self.find(id)? {
+            return Ok(Some(Claim::Cached(found)));
+        }
+        let Some(lock) = self.0.locks.try_exclusive(id.as_str())? else { return Ok(None) };
+        match self.find(id)? {
+            Some(found) => Ok(Some(Claim::Cached(found))),
+            None => self.build(id, base, lock).map(Some),
+        }
+    }
+
+    fn log_in_the_making(&self, id: &StepId) -> PathBuf {
+        self.0.layout.draft(id).join("log")
+    }
+
+    fn delete(&self, id: &StepId) -> Result<(), StoreError> {
+        let Some(_lock) = self.0.locks.try_exclusive(id.as_str())? else {
+            return Err(StoreError::InUse { id: id.clone() });
+        };
+        let shelf = &self.0;
+        let (result, draft) = (shelf.layout.result(id), shelf.layout.draft(id));
+        shelf.database.delete(id, || match result.exists() {
+            true => shelf.backend.revert(&result, &draft),
+            false => Ok(()),
+        })?;
+        shelf.backend.discard(&draft)
+    }
+
+    fn sync(&self) -> Result<(), StoreError> {
+        self.0.unsynced.sync()
+    }
+}
+
+impl<B: Backend> Shelf<B> {
+    /// Whether the result `id` is there as a whole.
+    fn is_there(&self, id: &StepId) -> Result<bool, StoreError> {
+        let rootfs = self.layout.result(id).join("rootfs");
+        match fs::metadata(&rootfs) {
+            Ok(found) => Ok(found.is_dir()),
+            Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => Ok(false),
+            Err(error) => Err(StoreError::io("read", rootfs, error)),
+        }
+    }
+
+    fn drop_doubtful(&self, doubtful: &Doubtful) -> Result<(), StoreError> {
+        let Some(id) = &doubtful.id else { return doubtful.settle() };
+        let _lock = self.locks.exclusive(id.as_str())?;
+        if !doubtful.is_open() {
+            return Ok(());
+        }
+        tracing::warn!(%id, "dropped a result that may have been spoilt by a power failure");
+        self.backend.discard(&self.layout.result(id))?;
+        self.database.forget(id, || false)?;
+        doubtful.settle()
+    }
+
+    /// Removes the drafts nobody works on: their processes were killed. What cannot be removed now is an error
+    /// only for who claims it.
+    fn clear_drafts(&self) -> Result<(), StoreError> {
+        let drafts = self.layout.drafts();
+        let failed = |error| StoreError::io("read", &drafts, error);
+        for entry in fs::read_dir(&drafts).map_err(failed)? {
+            let name = entry.map_err(failed)?.file_name();
+            self.clear_draft(&drafts, &name)?;
+        }
+        Ok(())
+    }
+
+    fn clear_draft(&self, drafts: &Path, name: &OsStr) -> Result<(), StoreError> {
+        let Some(id) = name.to_str() else { return Ok(()) };
+        if let Some(_lock) = self.locks.try_exclusive(id)? {
+            tracing::info!(id, "removing what a killed build left");
+            if let Err(error) = self.backend.discard(&drafts.join(name)) {
+                tracing::warn!("{error}");
+            }
+        }
+        Ok(())
+    }
+}
+
+impl<B: Backend> Drop for Shelf<B> {
+    fn drop(&mut self) {
+        if let Err(error) = self.unsynced.sync() {
+            tracing::warn!("{error}");
+        }
+    }
+}

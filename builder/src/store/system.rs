@@ -1,0 +1,10 @@
+//! The calls that differ between Linux and macOS, under one name each.
+#[cfg(target_os = "linux")]
+mod linux;
+#[cfg(target_os = "macos")]
+mod macos;
+
+#[cfg(target_os = "linux")]
+pub(super) use linux::{boot_id, sync_file_system};
+#[cfg(target_os = "macos")]
+pub(super) use macos::{boot_id, sync_file_system};

@@ -1,0 +1,13 @@
+//! Linux: `/proc`, `syncfs`.
+use std::fs::File;
+use std::io;
+
+/// A name for the time since the machine was started (random(4)).
+pub(in super::super) fn boot_id() -> io::Result<String> {
+    Ok(std::fs::read_to_string("/proc/sys/kernel/random/boot_id")?.trim().to_owned())
+}
+
+/// Writes all that was changed so far on the file system of `file` to its device.
+pub(in super::super) fn sync_file_system(file: &File) -> io::Result<()> {
+    Ok(nix::unistd::syncfs(file)?)
+}

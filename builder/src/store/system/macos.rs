@@ -1,0 +1,32 @@
+//! macOS: `sysctl`, `F_FULLFSYNC`.
+#![allow(unsafe_code)]
+use std::fs::File;
+use std::io;
+use std::ptr::null_mut;
+
+/// A name for the time since the machine was started.
+pub(in super::super) fn boot_id() -> io::Result<String> {
+    let mut buffer = [0_u8; 64];
+    let mut len = buffer.len();
+    // SAFETY: the name ends in NUL, and the buffer has the `len` bytes it is said to have.
+    let result = unsafe {
+        libc::sysctlbyname(
+            c"kern.bootsessionuuid".as_ptr(),
+            buffer.as_mut_ptr().cast(),
+            &raw mut len,
+            null_mut(),
+            0,
+        )
+    };
+    if result != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(String::from_utf8_lossy(&buffer[..len]).trim_end_matches('\0').to_owned())
+}
+
+/// Writes all that was changed so far to the devices. sync(2) only queues the writes; a full fsync(2) of a file,
+/// which the standard library does there, waits for those before it.
+pub(in super::super) fn sync_file_system(file: &File) -> io::Result<()> {
+    nix::unistd::sync();
+    file.sync_all()
+}

@@ -1,0 +1,109 @@
+//! Killed processes and power failures.
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::process::{Child, Command, Stdio};
+
+use super::*;
+
+/// Tells the test binary, run again as a process of its own, which store to claim in.
+const STORE: &str = "OBUILDER_TEST_CLAIM_IN";
+
+/// The other process: claims id 1, says so, and keeps it when told to.
+#[test]
+#[ignore = "is run by the other tests as a process of its own"]
+fn other_process() {
+    let Some(dir) = std::env::var_os(STORE) else { return };
+    let store = open(&url(Path::new(&dir))).unwrap();
+    let draft = draft(&*store, 1, None);
+    fs::write(draft.rootfs().join("half"), "x").unwrap();
+    eprintln!("claimed");
+    std::io::stdin().read_exact(&mut [0]).unwrap();
+    draft.keep().unwrap();
+}
+
+fn start_other(case: &Case) -> Child {
+    let mut child = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "store::tests::crash::other_process", "--ignored", "--nocapture"])
+        .env(STORE, case.temp.path())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let lines = BufReader::new(child.stderr.take().unwrap()).lines();
+    assert!(lines.map_while(Result::ok).any(|line| line == "claimed"));
+    child
+}
+
+#[test]
+fn a_second_process_waits_for_the_first_and_gets_what_it_made() {
+    let case = Case::new();
+    let mut other = start_other(&case);
+    assert!(case.store.try_claim(&id(1), None).unwrap().is_none());
+    let store = Arc::clone(&case.store);
+    let waiting =
+        thread::spawn(move || store.claim(&id(1), None).map(|claim| matches!(claim, Claim::Cached(_))));
+    other.stdin.take().unwrap().write_all(b"x").unwrap();
+    assert!(waiting.join().unwrap().unwrap());
+    assert!(other.wait().unwrap().success());
+    assert!(case.found(1));
+}
+
+#[test]
+fn what_a_killed_process_left_is_removed_and_never_taken() {
+    let mut case = Case::new();
+    let mut other = start_other(&case);
+    case.reopen();
+    assert_eq!(case.names("result-tmp"), [id(1).to_string()]);
+    other.kill().unwrap();
+    other.wait().unwrap();
+    case.reopen();
+    assert!(case.names("result-tmp").is_empty());
+    assert!(!case.found(1));
+}
+
+#[test]
+fn who_waits_for_a_process_that_is_killed_starts_afresh() {
+    let case = Case::new();
+    let mut other = start_other(&case);
+    let store = Arc::clone(&case.store);
+    let waiting = thread::spawn(move || match store.claim(&id(1), None).unwrap() {
+        Claim::Build(draft) => fs::read_dir(draft.rootfs()).unwrap().count(),
+        Claim::Cached(_) => panic!("nothing was kept"),
+    });
+    other.kill().unwrap();
+    other.wait().unwrap();
+    assert_eq!(waiting.join().unwrap(), 0);
+}
+
+/// Makes it look as if all that was noted so far was noted before the machine was started.
+fn restart_machine(case: &mut Case) {
+    for boot in case.names("state/unsynced") {
+        fs::rename(case.path("state/unsynced").join(boot), case.path("state/unsynced/earlier-boot")).unwrap();
+    }
+    case.reopen();
+}
+
+#[test]
+fn a_power_failure_takes_the_results_that_were_not_on_the_device() {
+    let mut case = Case::new();
+    case.make(1, None);
+    case.store.sync().unwrap();
+    case.make(2, Some(1));
+    case.make(3, Some(2));
+    restart_machine(&mut case);
+    assert!(case.found(1) && !case.found(2) && !case.found(3));
+    assert_eq!(case.names("result"), [id(1).to_string()]);
+    assert!(case.names("state/unsynced").is_empty());
+    case.make(2, Some(1));
+    assert_eq!(case.rows(), [row(1, 1, None), row(2, 0, Some(1))]);
+}
+
+#[test]
+fn results_of_this_boot_and_of_a_store_that_was_closed_stay() {
+    let mut case = Case::new();
+    case.make(1, None);
+    case.reopen();
+    assert!(case.found(1));
+    restart_machine(&mut case);
+    assert!(case.found(1));
+}

@@ -1,0 +1,112 @@
+//! Results that a power failure would spoil: kept, but perhaps not yet on the device.
+//!
+//! A rename reaches the device within seconds, the bytes of the files it brings into view maybe much later, so
+//! that a result might be there after a power failure with empty files in it. To sync after each step would
+//! cost it more than all the rest (and wait for whatever else the machine is writing). So each result is noted
+//! in `state/unsynced/BOOT/ID` before it is put in place: file systems keep the order of such changes. The note
+//! goes when the file system was synced; one from an earlier boot means that the result must go.
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use super::StoreError;
+use super::system;
+use crate::step::StepId;
+
+pub(super) struct Unsynced {
+    dir: PathBuf,
+    this_boot: PathBuf,
+    pending: AtomicBool,
+}
+
+/// The note of an earlier boot.
+pub(super) struct Doubtful {
+    pub(super) id: Option<StepId>,
+    note: PathBuf,
+}
+
+impl Unsynced {
+    pub(super) fn open(dir: PathBuf) -> Result<Self, StoreError> {
+        let boot = system::boot_id().map_err(|e| StoreError::io("learn the boot id for", &dir, e))?;
+        Ok(Self { this_boot: dir.join(boot), dir, pending: AtomicBool::new(false) })
+    }
+
+    /// Notes `id`, which is about to be put in place.
+    pub(super) fn note(&self, id: &StepId) -> Result<(), StoreError> {
+        let note = self.this_boot.join(id.as_str());
+        let mut made = File::create(&note);
+        if matches!(&made, Err(error) if error.kind() == io::ErrorKind::NotFound) {
+            fs::create_dir_all(&self.this_boot).map_err(|e| StoreError::io("make", &self.this_boot, e))?;
+            made = File::create(&note);
+        }
+        made.map_err(|e| StoreError::io("write", note, e))?;
+        self.pending.store(true, Ordering::Release);
+        Ok(())
+    }
+
+    /// Brings everything noted to the device, whoever noted it. Does nothing if we noted nothing.
+    pub(super) fn sync(&self) -> Result<(), StoreError> {
+        if !self.pending.swap(false, Ordering::AcqRel) {
+            return Ok(());
+        }
+        let done = self.sync_noted();
+        if done.is_err() {
+            self.pending.store(true, Ordering::Release);
+        }
+        done
+    }
+
+    fn sync_noted(&self) -> Result<(), StoreError> {
+        let noted = list(&self.this_boot)?;
+        let failed = |error| StoreError::io("sync", &self.dir, error);
+        File::open(&self.dir).and_then(|dir| system::sync_file_system(&dir)).map_err(failed)?;
+        noted.iter().try_for_each(|note| remove(note))
+    }
+
+    /// What earlier boots noted and never synced.
+    pub(super) fn doubtful(&self) -> Result<Vec<Doubtful>, StoreError> {
+        let mut found = Vec::new();
+        for boot in list(&self.dir)? {
+            if boot != self.this_boot {
+                let notes = list(&boot)?.into_iter();
+                found.extend(notes.map(|note| Doubtful {
+                    id: note.file_name().and_then(|name| name.to_str()).and_then(StepId::parse),
+                    note,
+                }));
+            }
+        }
+        Ok(found)
+    }
+}
+
+impl Doubtful {
+    /// Whether nobody else has settled it meanwhile.
+    pub(super) fn is_open(&self) -> bool {
+        self.note.exists()
+    }
+
+    /// Its result is gone.
+    pub(super) fn settle(&self) -> Result<(), StoreError> {
+        remove(&self.note)?;
+        // Fails while other notes are in it.
+        let _ = self.note.parent().map(fs::remove_dir);
+        Ok(())
+    }
+}
+
+fn list(dir: &Path) -> Result<Vec<PathBuf>, StoreError> {
+    let failed = |error| StoreError::io("read", dir, error);
+    match fs::read_dir(dir) {
+        Ok(entries) => entries.map(|entry| entry.map(|e| e.path()).map_err(failed)).collect(),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+        Err(error) => Err(failed(error)),
+    }
+}
+
+fn remove(note: &Path) -> Result<(), StoreError> {
+    match fs::remove_file(note) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(StoreError::io("remove", note, error)),
+        _ => Ok(()),
+    }
+}

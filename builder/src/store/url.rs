@@ -1,0 +1,116 @@
+//! The address of a store, as given to `--store`: `KIND:PLACE`.
+use std::ffi::{OsStr, OsString};
+use std::fmt;
+use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+/// Kinds that exist elsewhere, with the form of their addresses.
+const OTHERS: &[(&str, &str)] = &[
+    ("btrfs", "btrfs:/path"),
+    ("zfs", "zfs:pool"),
+    ("xfs", "xfs:/path"),
+    ("overlayfs", "overlayfs:/path"),
+    ("docker", "docker:/path"),
+];
+
+/// Where a store is, and of which kind.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum StoreUrl {
+    /// `rsync:/path`: plain directories on any file system. The name is the original's, whose files it shares;
+    /// no program of that name is needed.
+    Rsync(PathBuf),
+}
+
+/// Why an address is none.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum UrlError {
+    /// No `KIND:` in front.
+    #[error("bad store address {0:?}: it must be KIND:PLACE, for example rsync:/var/lib/obuilder")]
+    NoKind(OsString),
+    /// A kind nobody knows.
+    #[error("bad store address {0:?}: there is no store of the kind {1:?}; use rsync:/path")]
+    UnknownKind(OsString, OsString),
+    /// A kind that OBuilder has and this version has not.
+    #[error("store addresses of the form {0} are not in this version; use rsync:/path")]
+    NotYet(&'static str),
+    /// The place is not an absolute path.
+    #[error("bad store address {0:?}: the path after {1}: must be absolute, that is, begin with '/'")]
+    Relative(OsString, &'static str),
+}
+
+impl StoreUrl {
+    /// Reads an address.
+    ///
+    /// # Errors
+    /// It is not of a form known here; the error says which are.
+    pub fn parse(text: &OsStr) -> Result<Self, UrlError> {
+        let bytes = text.as_bytes();
+        let colon = bytes.iter().position(|&b| b == b':').ok_or_else(|| UrlError::NoKind(text.to_owned()))?;
+        let (kind, place) = (&bytes[..colon], OsStr::from_bytes(&bytes[colon + 1..]));
+        if let Some((_, form)) = OTHERS.iter().find(|(name, _)| name.as_bytes() == kind) {
+            return Err(UrlError::NotYet(form));
+        }
+        match kind {
+            b"rsync" if place.as_bytes().starts_with(b"/") => Ok(Self::Rsync(PathBuf::from(place))),
+            b"rsync" => Err(UrlError::Relative(text.to_owned(), "rsync")),
+            b"" => Err(UrlError::NoKind(text.to_owned())),
+            other => Err(UrlError::UnknownKind(text.to_owned(), OsStr::from_bytes(other).to_owned())),
+        }
+    }
+}
+
+impl FromStr for StoreUrl {
+    type Err = UrlError;
+
+    fn from_str(text: &str) -> Result<Self, UrlError> {
+        Self::parse(OsStr::new(text))
+    }
+}
+
+impl fmt::Display for StoreUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Rsync(path) => write!(f, "rsync:{}", path.display()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn good_addresses_are_read_and_printed_back() {
+        for text in ["rsync:/var/lib/obuilder", "rsync:/", "rsync:/with:colon", "rsync:/with blank/é"] {
+            let url: StoreUrl = text.parse().unwrap();
+            assert_eq!(url, StoreUrl::Rsync(PathBuf::from(&text[6..])));
+            assert_eq!(url.to_string(), text);
+        }
+        let bytes = OsStr::from_bytes(b"rsync:/\xff");
+        assert_eq!(StoreUrl::parse(bytes).unwrap(), StoreUrl::Rsync(OsStr::from_bytes(b"/\xff").into()));
+    }
+
+    #[test]
+    fn bad_addresses_are_refused_in_one_line_that_says_what_to_do() {
+        for (text, why) in [
+            ("", "must be KIND:PLACE"),
+            ("/var/lib/obuilder", "must be KIND:PLACE"),
+            (":/path", "must be KIND:PLACE"),
+            ("rsync:", "must be absolute"),
+            ("rsync:var/lib", "must be absolute"),
+            ("Rsync:/path", "no store of the kind \"Rsync\""),
+            ("ftp:/path", "no store of the kind \"ftp\""),
+            ("btrfs:/path", "btrfs:/path are not in this version"),
+            ("zfs:tank", "zfs:pool are not in this version"),
+            ("zfs:/Volumes/tank", "not in this version"),
+            ("xfs:/path", "not in this version"),
+            ("overlayfs:/path", "not in this version"),
+            ("docker:/path", "not in this version"),
+        ] {
+            let error = text.parse::<StoreUrl>().unwrap_err().to_string();
+            assert!(error.contains(why), "{text:?}: {error}");
+            assert!(!error.contains('\n') && error.contains("rsync:"), "{error}");
+        }
+    }
+}

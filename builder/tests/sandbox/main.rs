@@ -1,0 +1,8 @@
+//! The user sandbox on the real machine: real users, processes and mounts. Needs root.
+#![cfg(target_os = "linux")]
+#![allow(clippy::unwrap_used, clippy::print_stdout, clippy::print_stderr)]
+mod ending;
+mod file_system;
+mod fixture;
+mod secrets;
+mod surroundings;
