@@ -58,14 +58,14 @@ fn a_scoreboard_that_others_can_change_is_refused_with_the_command_that_mends_it
     }
     let world = World::new();
     let board = world.scoreboard.display().to_string();
-    for bits in [0o775, 0o757, 0o1777] {
+    for bits in [0o775, 0o757, 0o777] {
         mode(&world.scoreboard, bits);
         let args = [&world.scoreboard, &world.point];
         refuses(&world, &args, 3, &[&board, "writable by others", &format!("chmod go-w {board}")]);
     }
     mode(&world.scoreboard, 0o755);
     chown(&world.scoreboard, Some(41_180), None).unwrap();
-    refuses(&world, &[&world.scoreboard, &world.point], 3, &[&board, "belongs to uid 41180", "chown 0"]);
+    refuses(&world, &[&world.scoreboard, &world.point], 3, &[&board, "belongs to uid 41180", "chown root"]);
 }
 
 #[test]
