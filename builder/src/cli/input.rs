@@ -65,7 +65,7 @@ mod tests {
         fs::write(&file, "((from empty)\n (rnu x))").unwrap();
         let told = spec(&file).unwrap_err().text();
         let place = format!("obuilder: {}:2:3: unknown operation \"rnu\"", file.display());
-        assert_eq!(told, format!("{place}\n2 |  (rnu x))\n       ^\nhint: did you mean \"run\"?\n"));
+        assert_eq!(told, format!("{place}\n2 |  (rnu x))\n      ^\nhint: did you mean \"run\"?\n"));
     }
 
     #[test]
