@@ -1,17 +1,21 @@
 //! Linux: `O_PATH` descriptors, file handles, per-thread file-system ids.
 #![allow(unsafe_code)]
+mod changes;
 mod directories;
 mod handles;
 mod identity;
+mod kernel;
 mod mounts;
 mod objects;
 mod xattrs;
 
+pub(crate) use changes::{Change, Watch};
 pub(crate) use directories::DirStream;
-pub(crate) use handles::{Handle, handle_of, open_handle};
+pub(crate) use handles::{Handle, HandleKey, handle_of, open_handle};
 pub(crate) use identity::{
     groups_of, is_indexer, limit_capabilities, own_umask, release_memory, set_groups, set_ids, thread_id,
 };
+pub(crate) use kernel::{Kernel, wake_pipe};
 pub(crate) use mounts::{detach, mounted_at, require_fuse, start, threads};
 pub(crate) use objects::{
     ANCHOR, EXEC_OPEN, O_DIRECT, chmod, chown, copy_range, fallocate, link, mknod, open_plain, readlink,
