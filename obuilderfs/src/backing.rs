@@ -19,6 +19,11 @@ pub(crate) use crate::platform::{
     stat, stat_at, truncate,
 };
 
+/// Whether a file is opened to be run.
+pub(crate) fn is_exec_open(flags: i32) -> bool {
+    EXEC_OPEN != 0 && flags & EXEC_OPEN == EXEC_OPEN
+}
+
 /// A point in time; seconds may be negative.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Time {

@@ -6,13 +6,13 @@ use std::ffi::OsStr;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use fuser::{
     BsdFileFlags, CopyFileRangeFlags, FileHandle, Filesystem, FopenFlags, Generation, INodeNo, InitFlags,
     KernelConfig, LockOwner, OpenFlags, RenameFlags, ReplyAttr, ReplyCreate, ReplyData, ReplyDirectory,
-    ReplyDirectoryPlus, ReplyEmpty, ReplyEntry, ReplyLseek, ReplyOpen, ReplyStatfs, ReplyWrite, ReplyXattr,
-    Request, TimeOrNow, WriteFlags,
+    ReplyEmpty, ReplyEntry, ReplyLseek, ReplyOpen, ReplyStatfs, ReplyWrite, ReplyXattr, Request, TimeOrNow,
+    WriteFlags,
 };
 use nix::errno::Errno;
 use tracing::debug;
@@ -84,13 +84,13 @@ fn reply_xattr(reply: ReplyXattr, size: u32, outcome: Result<Vec<u8>, Errno>) {
 }
 
 impl Filesystem for Requests {
+    /// READDIRPLUS is not asked for: fuser 0.18 sends the number it shows (`d_ino`) as the node id too, and the
+    /// root's listing must hand out none, for the same name is another user's in the next look-up.
     fn init(&mut self, _request: &Request, config: &mut KernelConfig) -> io::Result<()> {
         let wanted = InitFlags::FUSE_ATOMIC_O_TRUNC
             | InitFlags::FUSE_AUTO_INVAL_DATA
             | InitFlags::FUSE_ASYNC_DIO
             | InitFlags::FUSE_PARALLEL_DIROPS
-            | InitFlags::FUSE_DO_READDIRPLUS
-            | InitFlags::FUSE_READDIRPLUS_AUTO
             | InitFlags::FUSE_CACHE_SYMLINKS
             // The file system below applies the umask, or the default ACL instead of it.
             | InitFlags::FUSE_DONT_MASK
@@ -236,9 +236,9 @@ impl Filesystem for Requests {
             Err(e) => return reply.error(errno(e)),
         };
         let node = &file.node;
-        match self.passthrough.opened(node.id, node.device(), || reply.open_backing(file.fd())) {
+        match self.passthrough.opened(node.id, node.volume(), || reply.open_backing(file.fd())) {
             Some(backing) => {
-                reply.opened_passthrough(FileHandle(handle), FopenFlags::FOPEN_NOFLUSH, &backing)
+                reply.opened_passthrough(FileHandle(handle), FopenFlags::FOPEN_NOFLUSH, &backing);
             }
             None => reply.opened(FileHandle(handle), convert::cached_open(node.view.private)),
         }
@@ -337,31 +337,6 @@ impl Filesystem for Requests {
         }
     }
 
-    fn readdirplus(
-        &self,
-        _request: &Request,
-        _ino: INodeNo,
-        fh: FileHandle,
-        offset: u64,
-        mut reply: ReplyDirectoryPlus,
-    ) {
-        let listed = self.fs.readdirplus(fh.0, offset, |entry, found| {
-            let (node, lifetime, attributes) = match found {
-                Some(found) => {
-                    let stat = &found.attributes.stat;
-                    (stat.ino, found.attributes.lifetime.min(found.name_lifetime), attributes(stat))
-                }
-                // Node id 0: the name only.
-                None => (0, Duration::ZERO, convert::unknown(entry.ino, entry.kind)),
-            };
-            !reply.add(INodeNo(node), entry.position, entry.name, &lifetime, &attributes, GENERATION)
-        });
-        match listed {
-            Ok(()) => reply.ok(),
-            Err(e) => reply.error(errno(e)),
-        }
-    }
-
     fn releasedir(
         &self,
         _request: &Request,
@@ -434,7 +409,7 @@ impl Filesystem for Requests {
         let attributes = attributes(&entry.attributes.stat);
         let node = &file.node;
         let handle = FileHandle(handle);
-        match self.passthrough.opened(node.id, node.device(), || reply.open_backing(file.fd())) {
+        match self.passthrough.opened(node.id, node.volume(), || reply.open_backing(file.fd())) {
             Some(backing) => reply.created_passthrough(
                 &lifetime,
                 &attributes,

@@ -130,35 +130,38 @@ impl Scoreboard {
     }
 
     /// Checks owner and mode again: the directory itself, and that none above it lets others replace it.
+    /// The sticky bit saves a directory that others may write (`/tmp`): they cannot rename or remove what is
+    /// not theirs there, and links that are not root's (or ours) do not count.
     ///
     /// # Errors
     /// [`ScoreboardError::Unsafe`] names the directory and what is wrong with it.
     pub fn check(&self) -> Result<(), ScoreboardError> {
         let stat = self.stat()?;
-        self.check_directory(&self.path, stat.st_uid, u32::from(stat.st_mode), false)?;
+        // 16 bits wide on macOS.
+        #[allow(clippy::useless_conversion)]
+        let mode = u32::from(stat.st_mode);
+        self.check_directory(&self.path, stat.st_uid, mode)?;
         for above in self.path.ancestors().skip(1) {
             let meta = fs::symlink_metadata(above)
                 .map_err(|e| ScoreboardError::io("cannot be checked", above, errno_of(&e)))?;
-            self.check_directory(above, meta.uid(), meta.mode(), true)?;
+            self.check_directory(above, meta.uid(), meta.mode())?;
         }
         Ok(())
     }
 
-    /// The sticky bit saves a directory above (`/tmp`): entries of others cannot be renamed there.
-    fn check_directory(&self, path: &Path, uid: u32, mode: u32, above: bool) -> Result<(), ScoreboardError> {
+    fn check_directory(&self, path: &Path, uid: u32, mode: u32) -> Result<(), ScoreboardError> {
         let unsafe_because = |why: String, fix: String| ScoreboardError::Unsafe {
             scoreboard: self.path.clone(),
             path: path.to_owned(),
             why,
             fix,
         };
-        let us = nix::unistd::geteuid().as_raw();
-        if uid != 0 && uid != us {
-            let fix = format!("chown {us} {}", path.display());
+        if !is_trusted(uid) {
+            let fix = format!("chown root {}", path.display());
             return Err(unsafe_because(format!("belongs to uid {uid}, not to root"), fix));
         }
         let sticky = mode & 0o1000 != 0;
-        if mode & 0o022 != 0 && !(above && sticky) {
+        if mode & 0o022 != 0 && !sticky {
             let fix = format!("chmod go-w {}", path.display());
             return Err(unsafe_because(format!("is writable by others (mode {:04o})", mode & 0o7777), fix));
         }
@@ -201,13 +204,14 @@ impl Scoreboard {
         }
     }
 
-    /// Which link `uid` has now; `None` without one. One system call.
+    /// Which link `uid` has now; `None` without one, or if it is neither root's nor ours. One system call.
     ///
     /// # Errors
     /// The entry is no symlink, or cannot be read.
     pub fn identity(&self, uid: u32) -> Result<Option<LinkIdentity>, ScoreboardError> {
         let name = uid.to_string();
         match fstatat(&self.dir, name.as_str(), AtFlags::AT_SYMLINK_NOFOLLOW) {
+            Ok(stat) if !is_trusted(stat.st_uid) => Ok(None),
             Ok(stat) if is_symlink(stat.st_mode) => Ok(Some(LinkIdentity::of(&stat))),
             Ok(_) => Err(ScoreboardError::io("is not a symlink", &self.path.join(name), Errno::EINVAL)),
             Err(Errno::ENOENT) => Ok(None),
@@ -258,6 +262,11 @@ impl LinkIdentity {
             modified: ns(stat.st_mtime, stat.st_mtime_nsec),
         }
     }
+}
+
+/// Root, or the user who runs this.
+fn is_trusted(uid: u32) -> bool {
+    uid == 0 || uid == nix::unistd::geteuid().as_raw()
 }
 
 #[allow(clippy::unnecessary_cast, trivial_numeric_casts)]
@@ -339,6 +348,21 @@ mod tests {
         assert!(error.contains(&format!("{} is writable by others", dir.path().display())), "{error}");
         fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o1777)).unwrap();
         Scoreboard::open(board.path()).unwrap();
+    }
+
+    #[test]
+    fn in_a_sticky_directory_only_links_of_root_count() {
+        let (_dir, board) = scoreboard();
+        fs::set_permissions(board.path(), fs::Permissions::from_mode(0o1777)).unwrap();
+        board.check().unwrap();
+        symlink("/home/evil", board.path().join("705")).unwrap();
+        if !nix::unistd::geteuid().is_root() {
+            return;
+        }
+        std::os::unix::fs::lchown(board.path().join("705"), Some(61_000), None).unwrap();
+        assert_eq!(board.resolve(705).unwrap(), None);
+        board.publish(705, Path::new("/home/good")).unwrap();
+        assert_eq!(board.resolve(705).unwrap().unwrap().target, Path::new("/home/good"));
     }
 
     #[test]

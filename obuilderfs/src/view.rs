@@ -262,14 +262,21 @@ impl Views {
             e.errno()
         })?;
         if !link.target.is_absolute() {
-            return Err(Errno::EINVAL);
+            return Err(Errno::ENOENT);
         }
         if link.target.starts_with(&self.mountpoint) {
             return Err(Errno::ELOOP);
         }
         let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
-        let home = as_daemon(|| open(&link.target, flags, Mode::empty()))?;
-        View::open(number(&self.numbers, false), Some(uid), home, private)
+        let home = as_daemon(|| open(&link.target, flags, Mode::empty())).map_err(|e| match e {
+            Errno::ENOTDIR => Errno::ENOENT,
+            other => other,
+        })?;
+        let view = View::open(number(&self.numbers, false), Some(uid), home, private)?;
+        if let Err(e) = view.root() {
+            warn!(uid, home = %link.target.display(), "home without a usable '{LOCAL}': {}", e.desc());
+        }
+        Ok(view)
     }
 
     /// The fallback view.

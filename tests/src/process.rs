@@ -40,6 +40,18 @@ pub fn wait_for_end(id: u32, limit: Duration) -> bool {
     }
 }
 
+/// Tries `done` until it holds or [`LIMIT`] has passed: for what nothing announces.
+pub fn eventually(mut done: impl FnMut() -> bool) -> bool {
+    let deadline = Instant::now() + LIMIT;
+    while !done() {
+        if Instant::now() > deadline {
+            return false;
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    true
+}
+
 /// Sends `signal` to `child` and waits for its end.
 pub fn stop(child: &mut Child, signal: Signal) -> ExitStatus {
     let _ = send(child.id(), signal);

@@ -2,7 +2,8 @@
 //!
 //! On Linux credentials belong to a thread, and a file system sees those of the thread that calls it. So a
 //! thread that has dropped to a user is that user to the file system, in the midst of the test; what it
-//! starts runs as that user too. Its working directory and umask are its own.
+//! starts runs as that user too. Its working directory and umask are its own. It keeps the way back to root, as
+//! its saved uid, for [`outside`]; a program it starts does not.
 #![allow(unsafe_code)]
 use std::ffi::OsStr;
 use std::fs;
@@ -66,14 +67,29 @@ impl User {
 
     /// Drops this thread, and no other, to the user: the C library's functions would change the whole process.
     fn become_thread(&self) -> io::Result<()> {
-        let (uid, gid) = (self.uid, self.gid);
+        // Within another user's code this is the way back; elsewhere it changes nothing.
+        let _ = set_effective_uid(0);
         // SAFETY: the pointer and length are those of a live slice, which the call only reads.
         check(unsafe { libc::syscall(libc::SYS_setgroups, self.groups.len(), self.groups.as_ptr()) })?;
         // SAFETY: integers only.
-        check(unsafe { libc::syscall(libc::SYS_setresgid, gid, gid, gid) })?;
+        check(unsafe { libc::syscall(libc::SYS_setresgid, self.gid, self.gid, self.gid) })?;
         // SAFETY: integers only.
-        check(unsafe { libc::syscall(libc::SYS_setresuid, uid, uid, uid) })
+        check(unsafe { libc::syscall(libc::SYS_setresuid, self.uid, self.uid, 0) })
     }
+}
+
+/// Runs `code` as root in the midst of a user's, and goes back to the user.
+pub fn outside<T>(code: impl FnOnce() -> T) -> T {
+    let user = nix::unistd::geteuid().as_raw();
+    set_effective_uid(0).expect("become root again");
+    let result = code();
+    set_effective_uid(user).expect("become the user again");
+    result
+}
+
+fn set_effective_uid(uid: u32) -> io::Result<()> {
+    // SAFETY: integers only; -1 leaves an id as it is.
+    check(unsafe { libc::syscall(libc::SYS_setresuid, -1, uid, -1) })
 }
 
 fn check(result: libc::c_long) -> io::Result<()> {
@@ -103,5 +119,11 @@ mod tests {
         let said = user.sh("id -u; id -G", &[] as &[&str]);
         assert_eq!(String::from_utf8(said.stdout).unwrap(), "41999\n41999 41888\n");
         assert!(nix::unistd::geteuid().is_root());
+        let inner = user.run(|| {
+            outside(|| fs::write(scratch.path().join("roots"), "x")).unwrap();
+            let nested = User::new(41_998).run(|| nix::unistd::geteuid().as_raw());
+            (nested, nix::unistd::geteuid().as_raw())
+        });
+        assert_eq!(inner, (41_998, 41_999));
     }
 }

@@ -80,7 +80,8 @@ impl CommandError {
         }
     }
 
-    fn text(&self) -> String {
+    /// What is told: a line each for the failure and the hint, and the place between them.
+    pub(super) fn text(&self) -> String {
         let mut text = match self.kind {
             Kind::Build => format!("Build step failed: {}\n", self.message),
             _ => format!("obuilder: {}\n", self.message),
@@ -135,7 +136,7 @@ fn usage_hint(error: &clap::Error) -> String {
     });
     match word {
         Some(word) => format!("did you mean {word}?"),
-        None => "obuilder macos --help shows what it takes".to_owned(),
+        None => "--help shows what it takes".to_owned(),
     }
 }
 

@@ -12,7 +12,9 @@ use crate::spec::Spec;
 pub(super) fn spec(file: &Path) -> Result<Spec, CommandError> {
     let text = fs::read(file).map_err(|error| unreadable("spec", file, &error))?;
     Spec::parse(&text).map_err(|error| {
-        let told = CommandError::usage(format!("{}: {error}", file.display())).excerpt(error.excerpt());
+        let place = error.position().map_or(String::new(), |(line, column)| format!(":{line}:{column}"));
+        let told = format!("{}{place}: {}", file.display(), error.message);
+        let told = CommandError::usage(told).excerpt(error.excerpt());
         match error.hint {
             Some(hint) => told.hint(hint),
             None => told,
@@ -47,16 +49,30 @@ impl SecretFile {
 
 /// The error for a file that cannot be read.
 pub(super) fn unreadable(what: &str, path: &Path, error: &io::Error) -> CommandError {
-    let why = match error.kind() {
-        io::ErrorKind::NotFound => "no such file".to_owned(),
-        _ => error.to_string(),
-    };
+    let words = error.to_string();
+    let why = words.split(" (os error").next().unwrap_or(&words);
     CommandError::usage(format!("cannot read the {what}: {}: {why}", path.display()))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_faulty_spec_is_told_by_file_line_and_column() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("s");
+        fs::write(&file, "((from empty)\n (rnu x))").unwrap();
+        let told = spec(&file).unwrap_err().text();
+        let place = format!("obuilder: {}:2:3: unknown operation \"rnu\"", file.display());
+        assert_eq!(told, format!("{place}\n2 |  (rnu x))\n      ^\nhint: did you mean \"run\"?\n"));
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_read_is_named_with_the_reason() {
+        let told = spec(Path::new("/no/such")).unwrap_err().text();
+        assert_eq!(told, "obuilder: cannot read the spec: /no/such: No such file or directory\n");
+    }
 
     #[test]
     fn a_secret_is_an_id_and_a_file_that_may_hold_colons() {

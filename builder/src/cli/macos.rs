@@ -1,6 +1,7 @@
 //! `obuilder macos`: builds a spec as throw-away users.
 use std::ffi::OsString;
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -37,7 +38,8 @@ pub(super) struct Macos {
     /// The user the steps run as; made if there is none
     #[arg(long, default_value_t = 705)]
     uid: u32,
-    /// The directory that tells obuilderfs each user's home [default: /run/obuilder]
+    /// The directory that tells obuilderfs each user's home; in a shared one, as /tmp, one of its own is
+    /// made [default: /run/obuilder]
     #[arg(long, value_name = "DIR")]
     scoreboard: Option<PathBuf>,
     /// What users without a home see at the prefix [default: what is there without obuilderfs]
@@ -46,7 +48,7 @@ pub(super) struct Macos {
     /// The prefix: where each step sees a directory of its own
     #[arg(long, value_name = "DIR", default_value = "/usr/local")]
     fuse_path: PathBuf,
-    /// Do without obuilderfs
+    /// Do without obuilderfs: steps see the machine's own prefix
     #[arg(long)]
     no_fuse: bool,
     /// Where base images are [default: the directory of the machine's homes]
@@ -99,10 +101,10 @@ impl Macos {
     fn sandbox(&self, state: &Path) -> Result<UserSandbox, CommandError> {
         let host = SystemHost::default();
         let executable = own_executable()?;
-        let prefix = self.fuse_path.clone();
         let view = if self.no_fuse {
-            View::Direct { prefix: Some(prefix) }
+            View::Direct { prefix: None }
         } else {
+            let prefix = self.fuse_path.clone();
             View::Obuilderfs { prefix, scoreboard: self.scoreboard(), fallback: self.fallback.clone() }
         };
         let home = host.build_home().to_owned();
@@ -116,12 +118,27 @@ impl Macos {
     }
 
     fn scoreboard(&self) -> PathBuf {
-        self.scoreboard.clone().unwrap_or_else(|| {
-            // Not every system has a /run.
-            let run = Path::new("/run");
-            if run.is_dir() { run.join("obuilder") } else { PathBuf::from("/var/run/obuilder") }
-        })
+        match &self.scoreboard {
+            Some(dir) => own_part(dir),
+            None => {
+                // Not every system has a /run.
+                let run = Path::new("/run");
+                if run.is_dir() { run.join("obuilder") } else { PathBuf::from("/var/run/obuilder") }
+            }
+        }
     }
+}
+
+/// A scoreboard that only root can write to: `dir`, or a directory in it where everybody may make files but
+/// not rename those of others, as in `/tmp`. Whoever can write a scoreboard chooses what others see.
+fn own_part(dir: &Path) -> PathBuf {
+    let shared = dir.metadata().is_ok_and(|meta| meta.mode() & 0o1002 == 0o1002);
+    if !shared {
+        return dir.to_owned();
+    }
+    let own = dir.join("obuilder-scoreboard");
+    tracing::info!("{} is everybody's, so the scoreboard is {}", dir.display(), own.display());
+    own
 }
 
 /// This program's file: through `/proc`, where there is one, even when it was replaced meanwhile.
@@ -161,4 +178,20 @@ fn build(engine: &Engine<'_>, spec: &Spec, log: &mut Log) -> Result<StepId, Comm
         _ => runtime.shutdown_background(),
     }
     Ok(built?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs::{Permissions, set_permissions};
+    use std::os::unix::fs::PermissionsExt;
+
+    #[test]
+    fn a_scoreboard_in_a_shared_directory_is_a_directory_of_its_own() {
+        let dir = tempfile::tempdir().unwrap();
+        for (mode, own) in [(0o755, false), (0o1755, false), (0o777, false), (0o1777, true)] {
+            set_permissions(dir.path(), Permissions::from_mode(mode)).unwrap();
+            assert_eq!(own_part(dir.path()) != dir.path(), own, "{mode:o}");
+        }
+    }
 }

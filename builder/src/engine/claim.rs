@@ -28,7 +28,7 @@ impl Build<'_, '_> {
     /// The right to make `id`. While another process makes it, what its step prints is shown; if that one
     /// keeps it, it is used.
     pub(super) async fn claim(&mut self, id: &StepId, base: Option<&StepId>) -> Result<Claim, BuildError> {
-        let mut shown = 0;
+        let (mut shown, mut told) = (0, false);
         loop {
             let (store, wanted, base) = (self.engine.store.clone(), id.clone(), base.cloned());
             match self.off_thread(move || store.try_claim(&wanted, base.as_ref())).await?? {
@@ -38,8 +38,9 @@ impl Build<'_, '_> {
                 Some(build @ Claim::Build(_)) => return Ok(build),
                 None => {}
             }
-            if shown == 0 {
-                tracing::info!(%id, "another process makes this result; waiting for it");
+            if !told {
+                tracing::warn!("another process is making this result; waiting for it");
+                told = true;
             }
             shown = self.log.replay(&self.engine.store.log_in_the_making(id), shown)?;
             tokio::select! {

@@ -14,6 +14,8 @@ pub(super) struct Output {
     file: File,
     path: PathBuf,
     buffer: Vec<u8>,
+    /// The first write to the file that failed.
+    unstored: Option<io::Error>,
 }
 
 /// What a look into the pipe found.
@@ -30,7 +32,7 @@ impl Output {
         let file = File::create(&path).map_err(failed)?;
         let (from, to) = io::pipe().map_err(failed)?;
         let from = pipe::Receiver::from_owned_fd(from.into()).map_err(failed)?;
-        Ok((Self { from, file, path, buffer: vec![0; 64 * 1024] }, to.into()))
+        Ok((Self { from, file, path, buffer: vec![0; 64 * 1024], unstored: None }, to.into()))
     }
 
     /// Shows and stores what comes, until every writer is gone.
@@ -57,6 +59,16 @@ impl Output {
         }
     }
 
+    /// Whether all that was shown is stored as well.
+    ///
+    /// Asked last: a step that filled the disk is to be shown to its end, and to fail by its own words.
+    pub(super) fn stored(self) -> Result<(), BuildError> {
+        match self.unstored {
+            None => Ok(()),
+            Some(error) => Err(BuildError::Io { path: self.path, error }),
+        }
+    }
+
     fn take(&mut self, log: &mut Log) -> Result<Taken, BuildError> {
         let read = self.from.try_read(&mut self.buffer);
         self.taken(read, log)
@@ -66,8 +78,10 @@ impl Output {
         match read {
             Ok(0) => Ok(Taken::End),
             Ok(n) => {
-                self.file.write_all(&self.buffer[..n]).map_err(|error| self.failed(error))?;
                 log.output(&self.buffer[..n])?;
+                if self.unstored.is_none() {
+                    self.unstored = self.file.write_all(&self.buffer[..n]).err();
+                }
                 Ok(Taken::Some)
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(Taken::NothingYet),

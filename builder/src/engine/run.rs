@@ -51,6 +51,9 @@ impl Build<'_, '_> {
         };
         // Whoever could write is gone, so what is left is in the pipe.
         output.drain(self.log)?;
+        if status.success() {
+            output.stored()?;
+        }
         Ok(status)
     }
 }

@@ -32,7 +32,7 @@ impl<'s> Fields<'s> {
             };
             let name = atom_text(name);
             let Some(known_name) = known.iter().copied().find(|k| *k == name) else {
-                return Err(unknown(field.at, &format!("{owner}: unknown field"), &name, known));
+                return Err(unknown(word_at(field), &format!("{owner}: unknown field"), &name, known));
             };
             if found.iter().any(|(n, ..)| *n == known_name) {
                 return Err(SpecError::at(field.at, format!("{owner}: field \"{name}\" is given twice"))
@@ -83,6 +83,11 @@ pub(super) fn tagged(sexp: &Sexp) -> Option<(&[u8], &[Sexp])> {
         [name, values @ ..] => Some((name.as_atom()?, values)),
         [] => None,
     }
+}
+
+/// Where the first word of a list stands.
+pub(super) fn word_at(sexp: &Sexp) -> usize {
+    sexp.as_list().and_then(<[Sexp]>::first).map_or(sexp.at, |word| word.at)
 }
 
 /// The error for a word that is none of `known`.

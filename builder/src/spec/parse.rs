@@ -2,7 +2,7 @@
 use std::ffi::OsString;
 
 use super::error::SpecError;
-use super::fields::{Fields, string, strings, tagged, unknown};
+use super::fields::{Fields, string, strings, tagged, unknown, word_at};
 use super::printer::atom_text;
 use super::sexp::Sexp;
 use super::{Copy, CopyFrom, Mount, Op, Run, Spec, User};
@@ -85,10 +85,10 @@ fn unknown_op(sexp: &Sexp, name: &[u8]) -> SpecError {
     let word = atom_text(name);
     let lower = word.to_ascii_lowercase();
     if OPS.contains(&lower.as_str()) {
-        return SpecError::at(sexp.at, format!("unknown operation \"{word}\""))
+        return SpecError::at(word_at(sexp), format!("unknown operation \"{word}\""))
             .hint(format!("operations are written in lower case: \"{lower}\""));
     }
-    unknown(sexp.at, "unknown operation", &word, &OPS)
+    unknown(word_at(sexp), "unknown operation", &word, &OPS)
 }
 
 /// The list that holds the fields of an operation written with a capital.

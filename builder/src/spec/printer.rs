@@ -24,7 +24,10 @@ fn write_machine(sexp: &Sexp, out: &mut Vec<u8>, after_bare: bool) -> bool {
         }
         Form::List(items) => {
             out.push(b'(');
-            items.iter().fold(false, |bare, item| write_machine(item, out, bare));
+            let mut bare = false;
+            for item in items {
+                bare = write_machine(item, out, bare);
+            }
             out.push(b')');
             false
         }

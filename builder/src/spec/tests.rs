@@ -1,4 +1,6 @@
 //! Specs read, written back and refused.
+use proptest::prelude::*;
+
 use super::*;
 
 fn told(text: &str) -> String {
@@ -47,12 +49,12 @@ const FAULTS: &[(&str, &str)] = &[
     ),
     (
         "((from a)\n (frobnicate x))",
-        "line 2, column 2: unknown operation \"frobnicate\" [known are comment, workdir, shell, run, copy, user, env]",
+        "line 2, column 3: unknown operation \"frobnicate\" [known are comment, workdir, shell, run, copy, user, env]",
     ),
-    ("((from a)(rum (shell x)))", "line 1, column 10: unknown operation \"rum\" [did you mean \"run\"?]"),
+    ("((from a)(rum (shell x)))", "line 1, column 11: unknown operation \"rum\" [did you mean \"run\"?]"),
     (
         "((from a)(RUN (shell x)))",
-        "line 1, column 10: unknown operation \"RUN\" [operations are written in lower case: \"run\"]",
+        "line 1, column 11: unknown operation \"RUN\" [operations are written in lower case: \"run\"]",
     ),
     (
         "((from a)(Run (shell x)))",
@@ -66,7 +68,7 @@ const FAULTS: &[(&str, &str)] = &[
         "((from a)(run (shell x) (shell y)))",
         "line 1, column 25: run: field \"shell\" is given twice [merge the two into one]",
     ),
-    ("((from a)(run (shel x)))", "line 1, column 15: run: unknown field \"shel\" [did you mean \"shell\"?]"),
+    ("((from a)(run (shel x)))", "line 1, column 16: run: unknown field \"shel\" [did you mean \"shell\"?]"),
     (
         "((from a)(run (shell x y)))",
         "line 1, column 15: run: field \"shell\" takes one value, not 2 [put a value with blanks in it in double quotes]",
@@ -132,4 +134,69 @@ fn a_copy_from_a_stage_out_of_scope_is_refused() {
 fn a_later_stage_may_copy_from_an_earlier_one_of_a_spec_around_it() {
     let text = "((build a((from x)))(build b((build c((from x)(copy(from(build a))(src s)(dst d))))(from x)))(from x))";
     assert_eq!(told(text), text);
+}
+
+fn word() -> impl Strategy<Value = OsString> {
+    proptest::collection::vec(1_u8.., 0..8).prop_map(std::os::unix::ffi::OsStringExt::from_vec)
+}
+
+fn words() -> impl Strategy<Value = Vec<OsString>> {
+    proptest::collection::vec(word(), 0..3)
+}
+
+fn mounts() -> impl Strategy<Value = Vec<Mount>> {
+    let options = proptest::collection::vec((word(), word()), 0..3);
+    let mount = (word(), word(), options).prop_map(|(id, target, buildkit_options)| Mount {
+        id,
+        target,
+        buildkit_options,
+    });
+    proptest::collection::vec(mount, 0..3)
+}
+
+fn any_op() -> impl Strategy<Value = Op> {
+    let run = (mounts(), words(), mounts(), word())
+        .prop_map(|(cache, network, secrets, shell)| Op::Run(Run { cache, network, secrets, shell }));
+    let copy = (words(), word(), words())
+        .prop_map(|(src, dst, exclude)| Op::Copy(Copy { from: CopyFrom::Context, src, dst, exclude }));
+    prop_oneof![
+        word().prop_map(Op::Comment),
+        word().prop_map(Op::Workdir),
+        words().prop_map(Op::Shell),
+        run,
+        copy,
+        any::<(u32, u32)>().prop_map(|(uid, gid)| Op::User(User::Unix { uid, gid })),
+        word().prop_map(|name| Op::User(User::Windows(name))),
+        (word(), word()).prop_map(|(name, value)| Op::Env(name, value)),
+    ]
+}
+
+fn any_spec() -> impl Strategy<Value = Spec> {
+    let stage = |builds| {
+        (builds, word(), proptest::collection::vec(any_op(), 0..5)).prop_map(|(builds, from, ops)| Spec {
+            builds,
+            from,
+            ops,
+        })
+    };
+    let inner = proptest::collection::vec((word(), stage(Just(vec![]).boxed())), 0..3).boxed();
+    stage(inner)
+}
+
+proptest! {
+    #[test]
+    fn any_spec_is_read_back_as_it_was_written(spec in any_spec()) {
+        prop_assert_eq!(Spec::parse(&printer::to_machine(&to_sexp::spec(&spec))), Ok(spec));
+    }
+
+    #[test]
+    fn any_heading_reads_back_as_its_operation(op in any_op()) {
+        let spec = [b"((from b)".to_vec(), heading::op_alone(&op), b")".to_vec()].concat();
+        prop_assert_eq!(Spec::parse(&spec).map(|spec| spec.ops), Ok(vec![op]));
+    }
+
+    #[test]
+    fn what_looks_like_a_spec_is_read_or_refused(text in r#"\(\(from a\)(\((run|copy|env|user|x|Run|shell)( |\(|\)|shell|src|a|"b")*\))*\)"#) {
+        let _ = Spec::parse(text.as_bytes());
+    }
 }

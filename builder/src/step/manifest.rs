@@ -92,15 +92,25 @@ impl Manifest {
         }
     }
 
-    /// How it enters a step's id.
+    /// How it enters a step's id. Loops, not iterators, keep the stack of a deep tree small.
     pub(crate) fn to_sexp(&self) -> Sexp {
-        let (kind, path, content) = match self {
-            Self::File { path, sha256 } => ("File", path, Sexp::atom(sha256)),
-            Self::Symlink { path, target } => ("Symlink", path, atom(target)),
-            Self::Dir { path, children } => ("Dir", path, Sexp::list(children.iter().map(Self::to_sexp))),
-        };
-        Sexp::pair(kind, Sexp::list([atom(path), content]))
+        match self {
+            Self::File { path, sha256 } => node("File", path, Sexp::atom(sha256)),
+            Self::Symlink { path, target } => node("Symlink", path, atom(target)),
+            Self::Dir { path, children } => {
+                let mut items = Vec::with_capacity(children.len());
+                for child in children {
+                    items.push(child.to_sexp());
+                }
+                node("Dir", path, Sexp::list(items))
+            }
+        }
     }
+}
+
+/// `(KIND(PATH CONTENT))`.
+fn node(kind: &str, path: &OsString, content: Sexp) -> Sexp {
+    Sexp::pair(kind, Sexp::list([atom(path), content]))
 }
 
 /// `src` without empty and `.` components, each of them looked at on the way.
@@ -126,28 +136,83 @@ fn checked_path(root: &Path, src: &OsStr) -> Result<OsString, ManifestError> {
     Ok(path)
 }
 
+/// Lists what lies at `path`, without recursion: a tree may be deeper than a thread's stack.
 fn list(root: &Path, path: OsString, exclude: &[OsString]) -> Result<Manifest, ManifestError> {
+    let mut open: Vec<Listing> = Vec::new();
+    let mut next = Some(path);
+    loop {
+        let done = match next.take() {
+            Some(path) => match look_at(root, path, exclude)? {
+                Found::Dir(listing) => {
+                    open.push(listing);
+                    None
+                }
+                Found::Leaf(leaf) => Some(leaf),
+            },
+            None => open.pop().map(Listing::finish),
+        };
+        if let Some(done) = done {
+            match open.last_mut() {
+                Some(above) => above.children.push(done),
+                None => return Ok(done),
+            }
+        }
+        next = open.last_mut().and_then(Listing::next);
+    }
+}
+
+/// A directory whose entries are not all listed yet.
+struct Listing {
+    path: OsString,
+    rest: std::vec::IntoIter<OsString>,
+    children: Vec<Manifest>,
+}
+
+impl Listing {
+    /// The path of the next entry.
+    fn next(&mut self) -> Option<OsString> {
+        self.rest.next().map(|name| join(&self.path, &name))
+    }
+
+    fn finish(self) -> Manifest {
+        Manifest::Dir { path: self.path, children: self.children }
+    }
+}
+
+enum Found {
+    Leaf(Manifest),
+    Dir(Listing),
+}
+
+fn look_at(root: &Path, path: OsString, exclude: &[OsString]) -> Result<Found, ManifestError> {
     let full = if path.is_empty() { root.to_owned() } else { root.join(&path) };
     let failed = |error| ManifestError::Io { path: full.clone(), error };
     let kind = fs::symlink_metadata(&full).map_err(failed)?.file_type();
     if kind.is_dir() {
-        let mut names = Vec::new();
-        for entry in fs::read_dir(&full).map_err(failed)? {
-            names.push(entry.map_err(failed)?.file_name());
-        }
-        names.retain(|name| !exclude.contains(name));
-        names.sort_unstable();
-        let children = names.iter().map(|name| list(root, join(&path, name), exclude));
-        Ok(Manifest::Dir { children: children.collect::<Result<_, _>>()?, path })
+        let names = names(&full, exclude).map_err(failed)?;
+        Ok(Found::Dir(Listing { path, rest: names.into_iter(), children: Vec::new() }))
     } else if kind.is_file() {
         let sha256 = hash(&full).map_err(failed)?;
-        Ok(Manifest::File { path, sha256 })
+        Ok(Found::Leaf(Manifest::File { path, sha256 }))
     } else if kind.is_symlink() {
         let target = fs::read_link(&full).map_err(failed)?.into_os_string();
-        Ok(Manifest::Symlink { path, target })
+        Ok(Found::Leaf(Manifest::Symlink { path, target }))
     } else {
         Err(ManifestError::FileType(path))
     }
+}
+
+/// The names in a directory, in the order of their bytes.
+fn names(dir: &Path, exclude: &[OsString]) -> io::Result<Vec<OsString>> {
+    let mut names = Vec::new();
+    for entry in fs::read_dir(dir)? {
+        let name = entry?.file_name();
+        if !exclude.contains(&name) {
+            names.push(name);
+        }
+    }
+    names.sort_unstable();
+    Ok(names)
 }
 
 fn join(dir: &OsStr, name: &OsStr) -> OsString {
@@ -247,5 +312,14 @@ mod tests {
             error,
             "Unsupported file type for \"fifo\": only files, directories and links can be copied"
         );
+    }
+
+    #[test]
+    fn a_tree_as_deep_as_a_path_can_be_is_listed_and_written_down() {
+        let dir = tempfile::tempdir().unwrap();
+        let depth = (4000 - dir.path().as_os_str().len()) / 2;
+        fs::create_dir_all(dir.path().join("d/".repeat(depth))).unwrap();
+        let listed = listed(dir.path(), ".", &[]);
+        assert_eq!(listed.matches("(Dir(").count(), depth + 1);
     }
 }

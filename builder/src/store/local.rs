@@ -1,6 +1,7 @@
 //! A store in a directory of this machine, whatever its backend: finding, claiming, deleting, and clearing up.
 use std::ffi::OsStr;
 use std::fs;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -53,7 +54,7 @@ impl<B: Backend> LocalStore<B> {
             None => shelf.backend.create(&shelf.layout.draft(id))?,
             Some(base) => {
                 let _in_use = shelf.locks.shared(base.as_str())?;
-                if !shelf.is_there(base) {
+                if !shelf.is_there(base)? {
                     return Err(StoreError::UnknownBase {
                         dir: shelf.layout.root().to_owned(),
                         id: base.clone(),
@@ -72,11 +73,14 @@ impl<B: Backend> Store for LocalStore<B> {
     }
 
     fn find(&self, id: &StepId) -> Result<Option<Finished>, StoreError> {
-        if self.0.is_there(id) {
-            self.0.database.touch(id)?;
+        if self.0.is_there(id)? {
+            // A full disk is no reason to refuse what is there.
+            if let Err(error) = self.0.database.touch(id) {
+                tracing::warn!("{error}");
+            }
             return Ok(Some(Finished { dir: self.0.layout.result(id) }));
         }
-        self.0.database.forget(id, || self.0.is_there(id))?;
+        self.0.database.forget(id, || self.0.is_there(id).unwrap_or(true))?;
         Ok(None)
     }
 
@@ -126,8 +130,13 @@ impl<B: Backend> Store for LocalStore<B> {
 
 impl<B: Backend> Shelf<B> {
     /// Whether the result `id` is there as a whole.
-    fn is_there(&self, id: &StepId) -> bool {
-        self.layout.result(id).join("rootfs").is_dir()
+    fn is_there(&self, id: &StepId) -> Result<bool, StoreError> {
+        let rootfs = self.layout.result(id).join("rootfs");
+        match fs::metadata(&rootfs) {
+            Ok(found) => Ok(found.is_dir()),
+            Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => Ok(false),
+            Err(error) => Err(StoreError::io("read", rootfs, error)),
+        }
     }
 
     fn drop_doubtful(&self, doubtful: &Doubtful) -> Result<(), StoreError> {
@@ -142,7 +151,8 @@ impl<B: Backend> Shelf<B> {
         doubtful.settle()
     }
 
-    /// Removes the drafts nobody works on: their processes were killed.
+    /// Removes the drafts nobody works on: their processes were killed. What cannot be removed now is an error
+    /// only for who claims it.
     fn clear_drafts(&self) -> Result<(), StoreError> {
         let drafts = self.layout.drafts();
         let failed = |error| StoreError::io("read", &drafts, error);
@@ -157,7 +167,9 @@ impl<B: Backend> Shelf<B> {
         let Some(id) = name.to_str() else { return Ok(()) };
         if let Some(_lock) = self.locks.try_exclusive(id)? {
             tracing::info!(id, "removing what a killed build left");
-            self.backend.discard(&drafts.join(name))?;
+            if let Err(error) = self.backend.discard(&drafts.join(name)) {
+                tracing::warn!("{error}");
+            }
         }
         Ok(())
     }

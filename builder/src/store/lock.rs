@@ -113,3 +113,52 @@ fn is_still_at(file: &File, path: &std::path::Path) -> io::Result<bool> {
         Err(error) => Err(error),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::thread;
+
+    use super::*;
+
+    #[test]
+    fn one_at_a_time_has_a_name_even_while_its_file_is_swept_away() {
+        let temp = tempfile::TempDir::new().unwrap();
+        let locks = Locks::new(temp.path().to_owned());
+        let (taken, done) = (AtomicBool::new(false), AtomicBool::new(false));
+        thread::scope(|scope| {
+            let workers: Vec<_> = (0..4)
+                .map(|_| {
+                    scope.spawn(|| {
+                        for _ in 0..500 {
+                            let _held = locks.exclusive("name").unwrap();
+                            assert!(!taken.swap(true, Ordering::SeqCst), "two had it");
+                            thread::yield_now();
+                            taken.store(false, Ordering::SeqCst);
+                        }
+                    })
+                })
+                .collect();
+            let sweeper = scope.spawn(|| {
+                while !done.load(Ordering::SeqCst) {
+                    locks.sweep().unwrap();
+                }
+            });
+            let ends: Vec<_> = workers.into_iter().map(thread::ScopedJoinHandle::join).collect();
+            done.store(true, Ordering::SeqCst);
+            sweeper.join().unwrap();
+            assert!(ends.iter().all(Result::is_ok));
+        });
+    }
+
+    #[test]
+    fn a_name_that_is_shared_is_nobodys_own() {
+        let temp = tempfile::TempDir::new().unwrap();
+        let locks = Locks::new(temp.path().to_owned());
+        let (one, two) = (locks.shared("name").unwrap(), locks.shared("name").unwrap());
+        drop(one);
+        assert!(locks.try_exclusive("name").unwrap().is_none());
+        drop(two);
+        assert!(locks.try_exclusive("name").unwrap().is_some());
+    }
+}

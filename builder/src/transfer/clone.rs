@@ -35,13 +35,15 @@ pub struct Reown {
     pub gid: u32,
 }
 
-/// Clones the directory `from` with all that is in it to `to`, which is made, or is an empty directory.
+/// Clones the directory `from` (or that a link of this name leads to) with all that is in it to `to`, which is
+/// made, or is an empty directory.
 /// Sockets and fifos are left out on macOS, which cannot make them safely.
 ///
 /// # Errors
 /// Something cannot be read or written: the error names it. What was cloned until then stays.
 pub fn clone_tree(from: &Path, to: &Path, reown: Option<Reown>) -> Result<(), TransferError> {
-    let source = open(from, DIRECTORY, Mode::empty()).map_err(|e| TransferError::io("open", from, e))?;
+    let source = open(from, DIRECTORY.difference(OFlag::O_NOFOLLOW), Mode::empty())
+        .map_err(|e| TransferError::io("open", from, e))?;
     let target = make_root(to).map_err(|e| TransferError::io("make the directory", to, e))?;
     let mut cloning = Cloning {
         from,

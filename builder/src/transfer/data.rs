@@ -40,7 +40,7 @@ fn copy_range(from: BorrowedFd<'_>, to: BorrowedFd<'_>, offset: u64, len: u64) -
 }
 
 fn copy_through_memory(from: BorrowedFd<'_>, to: BorrowedFd<'_>, offset: u64, end: u64) -> io::Result<()> {
-    let mut buffer = vec![0; BUFFER];
+    let mut buffer = vec![0; usize::try_from(end - offset).unwrap_or(BUFFER).min(BUFFER)];
     let mut offset = offset;
     while offset < end {
         let want = usize::try_from(end - offset).unwrap_or(BUFFER).min(BUFFER);

@@ -70,6 +70,15 @@ fn collect(
     }
 }
 
+/// Runs the test `name` of this binary again, in a process that may have `descriptors` files open.
+pub(crate) fn run_with_few_descriptors(name: &str, descriptors: u32) {
+    let script = format!("ulimit -n {descriptors} && exec \"$0\" --exact {name}");
+    let binary = std::env::current_exe().unwrap();
+    let run = std::process::Command::new("sh").arg("-c").arg(script).arg(binary).output().unwrap();
+    let said = String::from_utf8_lossy(&run.stdout);
+    assert!(run.status.success() && said.contains("1 passed"), "{said}");
+}
+
 /// Whether a test can run. If not, says so; in CI that is a failure.
 pub(crate) fn require(what: &str, there: bool) -> bool {
     if !there {

@@ -37,19 +37,16 @@ impl FileSystem {
         let uid = uid_of(name).ok_or(Errno::ENOENT)?;
         let mut tokens = self.tokens.0.lock();
         tokens.retain(|_, id| self.nodes.get(*id).is_ok());
-        let node = match tokens.get(name) {
-            Some(id) => self.nodes.get(*id)?,
-            None => {
-                let view = self.views.private(uid)?;
-                let home = view.home().try_clone().map_err(|_| Errno::EMFILE)?;
-                let stat = backing::stat(home.as_fd())?;
-                let node = self.nodes.found(&view, home, &stat, true)?;
-                tokens.insert(name.to_owned(), node.id);
-                return Ok(Lookup::Found(self.entry_of(&node, &stat, false)));
-            }
-        };
-        let stat = as_daemon(|| backing::stat(self.nodes.anchor(&node)?.as_fd()))?;
-        self.nodes.count(&node);
+        if let Some(node) = tokens.get(name).and_then(|id| self.nodes.count(*id)) {
+            let stat = as_daemon(|| backing::stat(self.nodes.anchor(&node)?.as_fd()));
+            let stat = stat.inspect_err(|_| self.nodes.forget(node.id, 1))?;
+            return Ok(Lookup::Found(self.entry_of(&node, &stat, false)));
+        }
+        let view = self.views.private(uid)?;
+        let home = view.home().try_clone().map_err(|_| Errno::EMFILE)?;
+        let stat = backing::stat(home.as_fd())?;
+        let node = self.nodes.found(&view, home, &stat, true)?;
+        tokens.insert(name.to_owned(), node.id);
         Ok(Lookup::Found(self.entry_of(&node, &stat, false)))
     }
 
@@ -65,10 +62,9 @@ impl FileSystem {
 /// `<uid>-<token>`, the token not empty.
 fn uid_of(name: &OsStr) -> Option<u32> {
     let (uid, token) = name.to_str()?.split_once('-')?;
-    if token.is_empty() {
-        return None;
-    }
-    uid.parse().ok()
+    let number: u32 = uid.parse().ok()?;
+    // One spelling for each uid: no sign, no leading zeroes.
+    (!token.is_empty() && number.to_string() == uid).then_some(number)
 }
 
 #[cfg(test)]
@@ -78,7 +74,7 @@ mod tests {
     #[test]
     fn a_private_view_is_named_by_uid_and_token() {
         assert_eq!(uid_of(OsStr::new("705-x")), Some(705));
-        for bad in ["705", "705-", "-x", "x-705", "4294967296-x", ""] {
+        for bad in ["705", "705-", "-x", "x-705", "4294967296-x", "+705-x", "0705-x", ""] {
             assert_eq!(uid_of(OsStr::new(bad)), None, "{bad}");
         }
     }

@@ -38,8 +38,8 @@ impl OpenFile {
     /// caller, for our buffers are not aligned.
     pub(super) fn flags(flags: i32) -> OFlag {
         let dropped = OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOCTTY | OFlag::O_ASYNC | OFlag::O_NOFOLLOW;
-        let direct = OFlag::from_bits_retain(backing::O_DIRECT);
-        OFlag::from_bits_retain(flags & !backing::EXEC_OPEN) - dropped - direct
+        let marks = OFlag::from_bits_retain(backing::O_DIRECT) | OFlag::from_bits_retain(backing::EXEC_OPEN);
+        OFlag::from_bits_retain(flags) - dropped - marks
     }
 }
 
@@ -53,7 +53,7 @@ impl FileSystem {
             act_as(caller, node.view.acting_uid(caller.uid), || backing::reopen(anchor.as_fd(), wanted));
         let fd = match opened {
             // To run a file takes no right to read it, and that the caller may run it the kernel has checked.
-            Err(Errno::EACCES) if flags & backing::EXEC_OPEN != 0 => {
+            Err(Errno::EACCES) if backing::is_exec_open(flags) => {
                 as_daemon(|| backing::reopen(anchor.as_fd(), wanted))?
             }
             opened => opened?,

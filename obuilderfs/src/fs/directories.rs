@@ -7,9 +7,9 @@ use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use parking_lot::Mutex;
 
-use super::{Entry, FileSystem};
+use super::FileSystem;
 use crate::backing::{self, DirEntry, DirStream};
-use crate::caller::{Caller, act_as, as_daemon};
+use crate::caller::{Caller, act_as};
 use crate::nodes::{CONTROL, ROOT, usual_id};
 use crate::view::View;
 
@@ -70,51 +70,6 @@ impl FileSystem {
         stream.seek(position.cast_signed())?;
         stream.read(|entry| add(&listed(open.id, view, entry)))
     }
-
-    /// As [`FileSystem::readdir`], each entry with what a look-up of it gives, and counted as looked up. The
-    /// root gives none: a node id in its listing would displace another user's.
-    pub(crate) fn readdirplus(
-        &self,
-        handle: u64,
-        position: u64,
-        mut add: impl FnMut(&Listed<'_>, Option<&Entry>) -> bool,
-    ) -> Result<(), Errno> {
-        let open = self.directories.get(handle)?;
-        let Some((view, stream)) = &open.of else { return Ok(()) };
-        let mut stream = stream.lock();
-        stream.seek(position.cast_signed())?;
-        let dir = stream.fd().try_clone().map_err(|_| Errno::EMFILE)?;
-        as_daemon(|| {
-            stream.read(|entry| {
-                let listed = listed(open.id, view, entry);
-                if open.id == ROOT || is_dots(entry.name) {
-                    return add(&listed, None);
-                }
-                let found = self.listed_entry(view, dir.as_fd(), entry.name).ok();
-                let taken = add(&listed, found.as_ref());
-                if let (false, Some(found)) = (taken, &found) {
-                    self.nodes.forget(found.attributes.stat.ino, 1);
-                }
-                taken
-            })
-        })
-    }
-
-    fn listed_entry(
-        &self,
-        view: &Arc<View>,
-        dir: std::os::fd::BorrowedFd<'_>,
-        name: &OsStr,
-    ) -> Result<Entry, Errno> {
-        let anchor = backing::anchor(dir, name)?;
-        let stat = backing::stat(anchor.as_fd())?;
-        let node = self.nodes.found(view, anchor, &stat, stat.is_dir())?;
-        Ok(self.entry_of(&node, &stat, false))
-    }
-}
-
-fn is_dots(name: &OsStr) -> bool {
-    name == "." || name == ".."
 }
 
 fn listed<'a>(dir: u64, view: &View, entry: &DirEntry<'a>) -> Listed<'a> {

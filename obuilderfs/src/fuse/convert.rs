@@ -37,11 +37,6 @@ pub(super) fn absent() -> FileAttr {
     attributes(&Stat::default())
 }
 
-/// An entry of which only number and type are known.
-pub(super) fn unknown(ino: u64, kind: u32) -> FileAttr {
-    attributes(&Stat { ino, mode: kind, ..Stat::default() })
-}
-
 /// The type for type bits; a regular file where the file system below does not say.
 #[allow(clippy::unnecessary_cast, trivial_numeric_casts)]
 pub(super) fn kind_of(kind: u32) -> FileType {

@@ -83,9 +83,8 @@ fn every_open_flag_means_what_it_means_natively() {
         let directory_as_file = open("file", libc::O_RDONLY, OFlag::O_DIRECTORY);
         let write_a_directory = open("dir", libc::O_WRONLY, OFlag::empty());
         let through_a_file = open("file/x", libc::O_RDONLY, OFlag::empty());
-        let temporary = open("dir", libc::O_RDWR, OFlag::O_TMPFILE);
         let cut = open("file", libc::O_WRONLY, OFlag::O_TRUNC);
-        (exclusive, directory_as_file, write_a_directory, through_a_file, temporary, cut, describe(&file))
+        (exclusive, directory_as_file, write_a_directory, through_a_file, cut, describe(&file))
     });
 }
 
@@ -245,25 +244,19 @@ fn an_unlinked_file_lives_on_in_its_descriptors() {
     });
 }
 
+/// FUSE's request for them is not in the protocol's version that is spoken; programs then use a named file.
 #[test]
-fn a_temporary_file_without_a_name_can_be_given_one() {
+fn a_file_that_never_had_a_name_is_refused_as_not_supported() {
     if !can_mount() {
         return;
     }
     let twin = Twin::new(41_101);
-    twin.same(|dir| {
-        let options = OFlag::O_TMPFILE.bits();
-        let opened = OpenOptions::new().read(true).write(true).custom_flags(options).mode(0o600).open(dir);
-        outcome(opened.and_then(|mut file| {
-            use std::os::fd::AsRawFd;
-            file.write_all(b"named later")?;
-            let by_descriptor = format!("/proc/self/fd/{}", file.as_raw_fd());
-            let follow = nix::fcntl::AtFlags::AT_SYMLINK_FOLLOW;
-            let here = nix::fcntl::AT_FDCWD;
-            nix::unistd::linkat(here, by_descriptor.as_str(), here, &dir.join("named"), follow)?;
-            fs::read_to_string(dir.join("named"))
-        }))
+    let opened = twin.user.run(|| {
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).custom_flags(OFlag::O_TMPFILE.bits()).mode(0o600);
+        outcome(options.open(&twin.mounted).map(drop))
     });
+    assert_eq!(opened, "EOPNOTSUPP");
 }
 
 #[test]

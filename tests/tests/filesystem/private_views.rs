@@ -8,7 +8,8 @@ use std::thread;
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
 use obuilder_tests::observe::outcome;
-use obuilder_tests::{Mount, User, World};
+use obuilder_tests::user::outside;
+use obuilder_tests::{Mount, User, World, process};
 
 use crate::can_mount;
 
@@ -230,10 +231,10 @@ fn a_private_view_stays_on_its_home_when_the_link_moves() {
     let prefix = place.at_prefix.clone();
     place.inside("t", || {
         fs::write(prefix.join("before"), "x").unwrap();
-        place.world.publish(place.user.uid, &second);
+        outside(|| place.world.publish(place.user.uid, &second));
         fs::write(prefix.join("after"), "x").unwrap();
         assert_eq!(outcome(fs::read_to_string(prefix.join("before"))), "ok \"x\"");
-        place.world.retract(place.user.uid);
+        outside(|| place.world.retract(place.user.uid));
         assert_eq!(outcome(fs::read_to_string(prefix.join("after"))), "ok \"x\"");
     });
     assert!(place.home.join("local/after").exists() && !second.join("local/after").exists());
@@ -255,7 +256,7 @@ fn a_fresh_token_shows_the_link_as_it_is_now() {
 }
 
 #[test]
-fn a_private_view_keeps_nothing_busy_once_its_namespace_is_gone() {
+fn a_private_view_keeps_nothing_busy_once_its_name_is_removed() {
     if !can_mount() {
         return;
     }
@@ -266,12 +267,13 @@ fn a_private_view_keeps_nothing_busy_once_its_namespace_is_gone() {
     place.user.mkdir(&home);
     place.user.mkdir(&home.join("local"));
     place.world.publish(place.user.uid, &home);
-    let prefix = place.at_prefix.clone();
-    place.inside("t", || fs::write(prefix.join("file"), "x").unwrap());
+    // A process, so that its namespace is gone when it has been waited for.
+    let script = "unshare -m sh -ec 'mount --bind \"$1\" \"$2\"; mount --bind \"$2/local\" \"$3\"; echo x >\"$3/file\"' sh \"$@\"";
+    let done = User::new(0).sh(script, &[&place.view("t"), &place.at_home, &place.at_prefix]);
+    assert!(done.status.success() && home.join("local/file").exists(), "{done:?}");
     place.world.retract(place.user.uid);
-    let unmounted = obuilder_tests::mountinfo::wait_until(None, obuilder_tests::process::LIMIT, || {
-        nix::mount::umount(&volume).is_ok()
-    });
+    fs::remove_dir(place.view("t")).unwrap();
+    let unmounted = process::eventually(|| nix::mount::umount(&volume).is_ok());
     assert!(unmounted, "{} is busy", volume.display());
 }
 

@@ -5,7 +5,8 @@ use std::os::unix::fs::symlink;
 use std::path::Path;
 
 use obuilder_tests::observe::outcome;
-use obuilder_tests::{User, World};
+use obuilder_tests::user::outside;
+use obuilder_tests::{User, World, process};
 
 use crate::can_mount;
 
@@ -16,7 +17,7 @@ fn read(user: &User, path: &Path) -> String {
 /// A second home of `user`'s in `world`, with `dir/file` saying `text`.
 fn home_with(world: &World, name: &str, user: &User, text: &str) -> std::path::PathBuf {
     let home = world.home(name, user);
-    fs::create_dir(home.join("local/dir")).unwrap();
+    user.mkdir(&home.join("local/dir"));
     fs::write(home.join("local/dir/file"), text).unwrap();
     home
 }
@@ -54,7 +55,7 @@ fn what_was_opened_before_a_swap_stays_on_the_old_home() {
     user.run(|| {
         std::env::set_current_dir(mount.point().join("dir")).unwrap();
         let mut open = File::open("file").unwrap();
-        world.publish(user.uid, &homes[1]);
+        outside(|| world.publish(user.uid, &homes[1]));
         assert_eq!(fs::read_to_string(mount.point().join("dir/file")).unwrap(), "second");
         let mut text = String::new();
         open.read_to_string(&mut text).unwrap();
@@ -129,9 +130,7 @@ fn a_removed_home_keeps_nothing_busy_once_its_link_is_gone() {
     world.retract(user.uid);
     // The next request of that user is what shows the daemon that the view has ended.
     assert_eq!(read(&user, &mount.point().join("file")), "ENOENT");
-    let unmounted = obuilder_tests::mountinfo::wait_until(None, obuilder_tests::process::LIMIT, || {
-        nix::mount::umount(&volume).is_ok()
-    });
+    let unmounted = process::eventually(|| nix::mount::umount(&volume).is_ok());
     assert!(unmounted, "{} is busy", volume.display());
 }
 
@@ -198,7 +197,7 @@ fn bad_links_give_their_own_user_an_error_and_harm_nobody_else() {
         );
     }
     for (uid, what, _) in &bad {
-        let named = world.scoreboard.join(uid.to_string()).display().to_string();
+        let named = format!("uid={uid}");
         let lines = mount.log().lines().filter(|line| line.contains(&named)).count();
         assert_eq!(lines, 1, "{what}: log lines that name {named}:\n{}", mount.log());
     }

@@ -50,11 +50,12 @@ impl Worker<'_> {
         )
     }
 
+    #[track_caller]
     fn note<T>(&self, result: io::Result<T>) -> Option<T> {
         match result {
             Ok(value) => Some(value),
             Err(e) if Self::expected(&e) => None,
-            Err(e) => panic!("uid {}: {e}", self.user.uid),
+            Err(e) => panic!("uid {} at {}: {e}", self.user.uid, std::panic::Location::caller()),
         }
     }
 

@@ -66,6 +66,7 @@ mod mounted {
         }
         let error = draft.keep().err().unwrap().to_string();
         assert!(error.contains("no space left on the device"), "{error}");
+        drop(case.store.find(&id(2)).unwrap());
         fs::remove_file(&filler).unwrap();
         assert!(case.names("result").is_empty() && case.names("result-tmp").is_empty());
         assert!(!case.found(1));

@@ -237,6 +237,11 @@ fn links_to_directories_are_followed_inside_the_tree_only() {
     symlink("/real", case.rootfs.join("abs")).unwrap();
     symlink("../../../../real", case.rootfs.join("up")).unwrap();
     symlink(&outside, case.rootfs.join("host")).unwrap();
+    case.mkdir("below", 0o755);
+    symlink("/real/sub", case.rootfs.join("below/abs")).unwrap();
+    case.copy(&["a.txt"], "/below/abs/2").unwrap();
+    case.copy(&["a.txt"], "/below/abs/../3").unwrap();
+    assert!(case.rootfs.join("real/sub/2").is_file() && case.rootfs.join("real/3").is_file());
     case.copy(&["a.txt"], "/abs/1").unwrap();
     case.copy(&["a.txt"], "/up/sub/").unwrap();
     case.copy(&["a.txt"], "/abs").unwrap();
@@ -305,7 +310,8 @@ fn what_is_in_the_way_of_the_destination_is_named() {
 
 #[test]
 fn a_source_that_changed_since_it_was_listed_is_refused() {
-    let changes: [(&str, fn(&Path)); 6] = [
+    type Change = fn(&Path);
+    let changes: [(&str, Change); 6] = [
         ("a.txt", |at| fs::write(at, b"b\n").unwrap()),
         ("a.txt", |at| fs::remove_file(at).unwrap()),
         ("a.txt", |at| {

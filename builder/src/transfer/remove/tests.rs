@@ -39,7 +39,7 @@ fn directories_without_any_permission_are_removed_needs_root() {
     fs::create_dir_all(tree.join("a/b")).unwrap();
     fs::write(tree.join("a/b/file"), b"x").unwrap();
     for dir in ["a/b", "a", ""] {
-        fs::set_permissions(tree.join(dir), Permissions::from_mode(0)).unwrap();
+        fs::set_permissions(tree.join(dir), Permissions::from_mode(0o0)).unwrap();
     }
     remove_tree(&tree).unwrap();
     assert!(!tree.exists());

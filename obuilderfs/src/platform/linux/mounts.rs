@@ -71,8 +71,8 @@ pub(crate) struct Mounted {
 /// The uppermost mount on `path` (canonical) in this mount namespace.
 pub(crate) fn mounted_at(path: &Path) -> Option<Mounted> {
     let table = fs::read("/proc/self/mountinfo").ok()?;
-    let lines = table.split(|&b| b == b'\n').filter_map(parse);
-    lines.filter(|(at, _)| at == path).last().map(|(_, mounted)| mounted)
+    let mut lines = table.split(|&b| b == b'\n').rev().filter_map(parse);
+    lines.find(|(at, _)| at == path).map(|(_, mounted)| mounted)
 }
 
 /// One line, `proc_pid_mountinfo(5)`: `ID PARENT DEV ROOT PATH OPTIONS TAG… - TYPE SOURCE SUPER`.
