@@ -21,7 +21,7 @@ use crate::backing::{self, Stat};
 use crate::caller::Caller;
 use crate::changes::Changes;
 use crate::nodes::{CONTROL, Node, Nodes, ROOT};
-use crate::platform::Kernel;
+use crate::platform::{self, Kernel};
 use crate::view::{View, Views, constant_directory};
 
 pub(crate) use attributes::{Change, TimeChange};
@@ -175,7 +175,7 @@ impl FileSystem {
     /// What everyone is told of the root and of the control directory. Everything is allowed in the root: who
     /// may do what there is decided below, by the caller's own tree.
     fn constant(id: u64) -> Attributes {
-        let mode = if id == CONTROL { 0o700 } else { 0o777 };
-        Attributes { stat: constant_directory(id, mode), lifetime: FOREVER }
+        let (mode, gid) = if id == CONTROL { (0o700, 0) } else { (platform::ROOT_MODE, platform::ROOT_GID) };
+        Attributes { stat: Stat { gid, ..constant_directory(id, mode) }, lifetime: FOREVER }
     }
 }

@@ -154,7 +154,11 @@ impl Mount {
         let fs = Arc::new(FileSystem::new(views, self.options.lifetimes(), changes, descriptors));
         let requests = Requests::new(Arc::clone(&fs), self.options.passthrough);
         let refused = |source| MountError::Refused { mountpoint: mountpoint.clone(), source };
-        let session = self.session(requests, &mountpoint, &source).map_err(refused)?;
+        let session = match self.session(requests, &mountpoint, &source) {
+            // Somebody unmounted it while the kernel and we were still agreeing on what it can do.
+            Err(e) if e.kind() == io::ErrorKind::NotConnected => return Ok(()),
+            session => session.map_err(refused)?,
+        };
         // From here on the mount exists: whatever fails has to take it away.
         let started = platform::limit_capabilities()
             .map_err(process("capabilities cannot be given up"))

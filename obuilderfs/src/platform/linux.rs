@@ -24,3 +24,11 @@ pub(crate) use objects::{
 pub(crate) use xattrs::{get_xattr, list_xattrs, remove_xattr, set_xattr};
 
 pub(crate) use nix::unistd::fdatasync;
+
+/// What everyone is told of the root: everybody may do everything, for who may do what there is decided by the
+/// caller's own tree. A directory with rights for its group would be asked for its ACL at each path that goes
+/// through it: the kernel makes the root before it learns that the mount has ACLs, and never keeps the root's
+/// (`ACL_DONT_CACHE` in `fs/fuse/inode.c`).
+pub(crate) const ROOT_MODE: u32 = 0o707;
+/// A group that nobody is in, and so nobody is denied by its lack of rights.
+pub(crate) const ROOT_GID: u32 = u32::MAX - 1;

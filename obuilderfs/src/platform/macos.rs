@@ -18,4 +18,10 @@ pub(crate) use objects::{
     handle_of, link, mknod, open_handle, open_plain, readlink, rename, reopen, seek, set_times, stat,
     stat_at, truncate,
 };
+/// What everyone is told of the root: everybody may do everything, for who may do what there is decided by the
+/// caller's own tree.
+pub(crate) const ROOT_MODE: u32 = 0o777;
+/// `wheel`.
+pub(crate) const ROOT_GID: u32 = 0;
+
 pub(crate) use xattrs::{get_xattr, list_xattrs, remove_xattr, set_xattr};
