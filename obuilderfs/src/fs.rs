@@ -8,6 +8,7 @@ mod data;
 mod directories;
 mod handles;
 mod namespace;
+mod status;
 mod xattrs;
 
 use std::ffi::OsStr;
@@ -22,11 +23,15 @@ use crate::caller::Caller;
 use crate::changes::Changes;
 use crate::nodes::{CONTROL, Node, Nodes, ROOT};
 use crate::platform::{self, Kernel};
-use crate::view::{View, Views, constant_directory};
+use crate::statistics::Statistics;
+use crate::view::{View, constant_directory};
+use crate::views::Views;
 
 pub(crate) use attributes::{Change, TimeChange};
+pub(crate) use control::NAME as CONTROL_NAME;
 pub(crate) use data::OpenFile;
 use directories::OpenDir;
+pub(crate) use status::STATUS;
 
 use control::Tokens;
 use handles::Handles;
@@ -53,6 +58,7 @@ pub(crate) struct FileSystem {
     shared: Lifetimes,
     changes: Arc<Changes>,
     kernel: OnceLock<Kernel>,
+    pub(crate) statistics: Statistics,
 }
 
 /// An object under a name, as the kernel is told of it; counted as looked up.
@@ -101,6 +107,7 @@ impl FileSystem {
             shared,
             changes: Arc::new(changes),
             kernel: OnceLock::new(),
+            statistics: Statistics::default(),
         }
     }
 

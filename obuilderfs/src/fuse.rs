@@ -24,6 +24,7 @@ use crate::caller::Caller;
 use crate::fs::{Change, Entry, FileSystem, Lookup};
 use crate::own_threads::OwnThreads;
 use crate::platform::{self, Kernel};
+use crate::statistics::Kind;
 
 /// An inode number is used again only with another node id, so generations tell nothing more.
 const GENERATION: Generation = Generation(0);
@@ -118,6 +119,7 @@ impl Filesystem for Requests {
     }
 
     fn lookup(&self, request: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEntry) {
+        let _timing = self.fs.statistics.time(Kind::Lookup);
         let found = self.caller(request).and_then(|caller| self.fs.lookup(&caller, parent.0, name));
         match found {
             Ok(Lookup::Found(entry)) => reply_entry(reply, Ok(entry)),
@@ -131,10 +133,12 @@ impl Filesystem for Requests {
     }
 
     fn forget(&self, _request: &Request, ino: INodeNo, nlookup: u64) {
+        let _timing = self.fs.statistics.time(Kind::Forget);
         self.fs.forget(ino.0, nlookup);
     }
 
     fn getattr(&self, request: &Request, ino: INodeNo, fh: Option<FileHandle>, reply: ReplyAttr) {
+        let _timing = self.fs.statistics.time(Kind::Getattr);
         let found = self.caller(request).and_then(|_| self.fs.getattr(ino.0, fh.map(|fh| fh.0)));
         match found {
             Ok(found) => reply.attr(&found.lifetime, &attributes(&found.stat)),
@@ -160,6 +164,7 @@ impl Filesystem for Requests {
         _flags: Option<BsdFileFlags>,
         reply: ReplyAttr,
     ) {
+        let _timing = self.fs.statistics.time(Kind::Setattr);
         let (atime, mtime) = (atime.map(time_change), mtime.map(time_change));
         let change = Change { mode, uid, gid, size, atime, mtime };
         let fh = fh.map(|fh| fh.0);
@@ -170,6 +175,7 @@ impl Filesystem for Requests {
     }
 
     fn readlink(&self, request: &Request, ino: INodeNo, reply: ReplyData) {
+        let _timing = self.fs.statistics.time(Kind::Readlink);
         match self.caller(request).and_then(|caller| self.fs.readlink(&caller, ino.0)) {
             Ok(target) => reply.data(target.as_bytes()),
             Err(e) => reply.error(errno(e)),
@@ -186,6 +192,7 @@ impl Filesystem for Requests {
         rdev: u32,
         reply: ReplyEntry,
     ) {
+        let _timing = self.fs.statistics.time(Kind::Mknod);
         let caller = self.caller(request);
         let made = caller.and_then(|caller| self.fs.mknod(&caller, parent.0, name, (mode, umask), rdev));
         reply_entry(reply, made);
@@ -200,19 +207,23 @@ impl Filesystem for Requests {
         umask: u32,
         reply: ReplyEntry,
     ) {
+        let _timing = self.fs.statistics.time(Kind::Mkdir);
         let caller = self.caller(request);
         reply_entry(reply, caller.and_then(|caller| self.fs.mkdir(&caller, parent.0, name, mode, umask)));
     }
 
     fn unlink(&self, request: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEmpty) {
+        let _timing = self.fs.statistics.time(Kind::Unlink);
         reply_empty(reply, self.caller(request).and_then(|caller| self.fs.unlink(&caller, parent.0, name)));
     }
 
     fn rmdir(&self, request: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEmpty) {
+        let _timing = self.fs.statistics.time(Kind::Rmdir);
         reply_empty(reply, self.caller(request).and_then(|caller| self.fs.rmdir(&caller, parent.0, name)));
     }
 
     fn symlink(&self, request: &Request, parent: INodeNo, name: &OsStr, target: &Path, reply: ReplyEntry) {
+        let _timing = self.fs.statistics.time(Kind::Symlink);
         let caller = self.caller(request);
         let made = caller.and_then(|caller| self.fs.symlink(&caller, parent.0, name, target.as_os_str()));
         reply_entry(reply, made);
@@ -228,17 +239,20 @@ impl Filesystem for Requests {
         flags: RenameFlags,
         reply: ReplyEmpty,
     ) {
+        let _timing = self.fs.statistics.time(Kind::Rename);
         let (from, to) = ((parent.0, name), (newparent.0, newname));
         let caller = self.caller(request);
         reply_empty(reply, caller.and_then(|caller| self.fs.rename(&caller, from, to, flags.bits())));
     }
 
     fn link(&self, request: &Request, ino: INodeNo, newparent: INodeNo, newname: &OsStr, reply: ReplyEntry) {
+        let _timing = self.fs.statistics.time(Kind::Link);
         let caller = self.caller(request);
         reply_entry(reply, caller.and_then(|caller| self.fs.link(&caller, ino.0, newparent.0, newname)));
     }
 
     fn open(&self, request: &Request, ino: INodeNo, flags: OpenFlags, reply: ReplyOpen) {
+        let _timing = self.fs.statistics.time(Kind::Open);
         let opened = self.caller(request).and_then(|caller| self.fs.open(&caller, ino.0, flags.0));
         let (handle, file) = match opened {
             Ok(opened) => opened,
@@ -264,6 +278,7 @@ impl Filesystem for Requests {
         _lock_owner: Option<LockOwner>,
         reply: ReplyData,
     ) {
+        let _timing = self.fs.statistics.time(Kind::Read);
         self.fs.read(fh.0, offset, size as usize, |read| match read {
             Ok(data) => reply.data(data),
             Err(e) => reply.error(errno(e)),
@@ -282,6 +297,7 @@ impl Filesystem for Requests {
         _lock_owner: Option<LockOwner>,
         reply: ReplyWrite,
     ) {
+        let _timing = self.fs.statistics.time(Kind::Write);
         let from_cache = write_flags.contains(WriteFlags::FUSE_WRITE_CACHE);
         let caller = self.caller(request);
         match caller.and_then(|caller| self.fs.write(&caller, fh.0, offset, data, from_cache)) {
@@ -312,6 +328,7 @@ impl Filesystem for Requests {
         _flush: bool,
         reply: ReplyEmpty,
     ) {
+        let _timing = self.fs.statistics.time(Kind::Release);
         if let Some(node) = self.fs.release(fh.0) {
             self.passthrough.released(node);
         }
@@ -319,10 +336,12 @@ impl Filesystem for Requests {
     }
 
     fn fsync(&self, _request: &Request, _ino: INodeNo, fh: FileHandle, datasync: bool, reply: ReplyEmpty) {
+        let _timing = self.fs.statistics.time(Kind::Fsync);
         reply_empty(reply, self.fs.fsync(fh.0, datasync));
     }
 
     fn opendir(&self, request: &Request, ino: INodeNo, _flags: OpenFlags, reply: ReplyOpen) {
+        let _timing = self.fs.statistics.time(Kind::Opendir);
         match self.caller(request).and_then(|caller| self.fs.opendir(&caller, ino.0)) {
             Ok((handle, keep)) => reply.opened(FileHandle(handle), convert::directory_open(keep)),
             Err(e) => reply.error(errno(e)),
@@ -337,6 +356,7 @@ impl Filesystem for Requests {
         offset: u64,
         mut reply: ReplyDirectory,
     ) {
+        let _timing = self.fs.statistics.time(Kind::Readdir);
         let listed = self.fs.readdir(fh.0, offset, |entry| {
             !reply.add(INodeNo(entry.ino), entry.position, kind_of(entry.kind), entry.name)
         });
@@ -354,15 +374,18 @@ impl Filesystem for Requests {
         _flags: OpenFlags,
         reply: ReplyEmpty,
     ) {
+        let _timing = self.fs.statistics.time(Kind::Releasedir);
         self.fs.releasedir(fh.0);
         reply.ok();
     }
 
     fn fsyncdir(&self, _request: &Request, _ino: INodeNo, fh: FileHandle, datasync: bool, reply: ReplyEmpty) {
+        let _timing = self.fs.statistics.time(Kind::Fsyncdir);
         reply_empty(reply, self.fs.fsyncdir(fh.0, datasync));
     }
 
     fn statfs(&self, request: &Request, ino: INodeNo, reply: ReplyStatfs) {
+        let _timing = self.fs.statistics.time(Kind::Statfs);
         match self.caller(request).and_then(|caller| self.fs.statfs(&caller, ino.0)) {
             Ok(stat) => convert::reply_statfs(reply, &stat),
             Err(e) => reply.error(errno(e)),
@@ -379,21 +402,25 @@ impl Filesystem for Requests {
         _position: u32,
         reply: ReplyEmpty,
     ) {
+        let _timing = self.fs.statistics.time(Kind::Setxattr);
         let caller = self.caller(request);
         reply_empty(reply, caller.and_then(|caller| self.fs.setxattr(&caller, ino.0, name, value, flags)));
     }
 
     fn getxattr(&self, request: &Request, ino: INodeNo, name: &OsStr, size: u32, reply: ReplyXattr) {
+        let _timing = self.fs.statistics.time(Kind::Getxattr);
         let caller = self.caller(request);
         reply_xattr(reply, size, caller.and_then(|caller| self.fs.getxattr(&caller, ino.0, name)));
     }
 
     fn listxattr(&self, request: &Request, ino: INodeNo, size: u32, reply: ReplyXattr) {
+        let _timing = self.fs.statistics.time(Kind::Listxattr);
         let caller = self.caller(request);
         reply_xattr(reply, size, caller.and_then(|caller| self.fs.listxattr(&caller, ino.0)));
     }
 
     fn removexattr(&self, request: &Request, ino: INodeNo, name: &OsStr, reply: ReplyEmpty) {
+        let _timing = self.fs.statistics.time(Kind::Removexattr);
         let caller = self.caller(request);
         reply_empty(reply, caller.and_then(|caller| self.fs.removexattr(&caller, ino.0, name)));
     }
@@ -408,6 +435,7 @@ impl Filesystem for Requests {
         flags: i32,
         reply: ReplyCreate,
     ) {
+        let _timing = self.fs.statistics.time(Kind::Create);
         let caller = self.caller(request);
         let created = caller.and_then(|caller| self.fs.create(&caller, parent.0, name, (mode, umask), flags));
         let (entry, handle, file) = match created {
@@ -444,6 +472,7 @@ impl Filesystem for Requests {
         mode: i32,
         reply: ReplyEmpty,
     ) {
+        let _timing = self.fs.statistics.time(Kind::Fallocate);
         let caller = self.caller(request);
         reply_empty(
             reply,
@@ -460,6 +489,7 @@ impl Filesystem for Requests {
         whence: i32,
         reply: ReplyLseek,
     ) {
+        let _timing = self.fs.statistics.time(Kind::Lseek);
         match self.fs.seek(fh.0, offset, whence) {
             Ok(offset) => reply.offset(offset),
             Err(e) => reply.error(errno(e)),
@@ -479,6 +509,7 @@ impl Filesystem for Requests {
         _flags: CopyFileRangeFlags,
         reply: ReplyWrite,
     ) {
+        let _timing = self.fs.statistics.time(Kind::CopyFileRange);
         let (from, to) = ((fh_in.0, offset_in), (fh_out.0, offset_out));
         match self.caller(request).and_then(|caller| self.fs.copy_range(&caller, from, to, len)) {
             Ok(copied) => reply.written(copied),

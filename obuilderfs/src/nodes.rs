@@ -221,7 +221,6 @@ impl Nodes {
     }
 
     /// How many nodes the kernel knows.
-    #[cfg(test)]
     pub(crate) fn len(&self) -> usize {
         self.table.read().len()
     }
@@ -238,11 +237,10 @@ pub(crate) struct Departure {
 mod tests {
     use std::ffi::OsStr;
     use std::fs;
-    use std::path::Path;
 
     use super::*;
     use crate::scoreboard::Scoreboard;
-    use crate::view::Views;
+    use crate::views::Views;
 
     struct World {
         dir: tempfile::TempDir,
@@ -254,7 +252,8 @@ mod tests {
         let board = Scoreboard::create(&dir.path().join("board")).unwrap();
         fs::create_dir(dir.path().join("fallback")).unwrap();
         let fallback = fs::File::open(dir.path().join("fallback")).unwrap();
-        let views = Views::new(board, Path::new("/nonexistent"), fallback.into()).unwrap();
+        let fallback = (dir.path(), fallback.into());
+        let views = Views::new(board, None, &[], fallback).unwrap();
         let view = Arc::clone(views.fallback());
         World { dir, view }
     }

@@ -22,14 +22,15 @@ impl FileSystem {
     ///
     /// # Errors
     /// The thread cannot be started.
-    pub(crate) fn follow_changes(self: &Arc<Self>) -> io::Result<()> {
+    pub(crate) fn follow(self: &Arc<Self>) -> io::Result<()> {
         let fs = Arc::clone(self);
         self.changes.follow(move |change| fs.pass_on(change))
     }
 
     fn pass_on(&self, change: &Change) {
         let Some(kernel) = self.kernel.get() else { return };
-        let views = self.views.living();
+        let mut views = self.views.living();
+        views.retain(|view| !view.private);
         match change {
             Change::Name(directory, name) => {
                 for node in views.iter().filter_map(|view| self.nodes.by_handle(view, directory)) {

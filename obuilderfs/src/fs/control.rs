@@ -14,7 +14,7 @@ use crate::caller::{Caller, as_daemon};
 use crate::nodes::{CONTROL, Node};
 
 /// The name of the control directory in the root; no listing shows it.
-pub(super) const NAME: &str = ".obuilderfs";
+pub(crate) const NAME: &str = ".obuilderfs";
 
 /// Tokens in use and the node of each one's home.
 #[derive(Debug, Default)]

@@ -88,7 +88,6 @@ impl Table {
         }
     }
 
-    #[cfg(test)]
     pub(super) fn len(&self) -> usize {
         self.by_id.len()
     }

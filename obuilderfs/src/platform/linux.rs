@@ -2,15 +2,18 @@
 #![allow(unsafe_code)]
 mod changes;
 mod directories;
+mod enter;
 mod handles;
 mod identity;
 mod kernel;
 mod mounts;
 mod objects;
+mod readiness;
 mod xattrs;
 
 pub(crate) use changes::{Change, Watch};
 pub(crate) use directories::DirStream;
+pub(crate) use enter::{Entering, enter};
 pub(crate) use handles::{Handle, HandleKey, handle_of, open_handle};
 pub(crate) use identity::{
     groups_of, is_indexer, limit_capabilities, own_umask, release_memory, set_groups, set_ids, thread_id,
@@ -21,6 +24,7 @@ pub(crate) use objects::{
     ANCHOR, EXEC_OPEN, O_DIRECT, chmod, chown, copy_range, fallocate, link, mknod, open_plain, readlink,
     rename, reopen, seek, set_times, stat, stat_at, truncate,
 };
+pub(crate) use readiness::notify_ready;
 pub(crate) use xattrs::{get_xattr, list_xattrs, remove_xattr, set_xattr};
 
 pub(crate) use nix::unistd::fdatasync;

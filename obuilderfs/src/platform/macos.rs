@@ -1,6 +1,7 @@
 //! macOS: event-only descriptors, `/.vol` paths, per-thread ids. No passthrough, no mount namespaces.
 #![allow(unsafe_code)]
 mod directories;
+mod enter;
 mod identity;
 mod kernel;
 mod mounts;
@@ -8,11 +9,12 @@ mod objects;
 mod xattrs;
 
 pub(crate) use directories::DirStream;
+pub(crate) use enter::{Entering, enter};
 pub(crate) use identity::{
     groups_of, is_indexer, limit_capabilities, own_umask, release_memory, set_groups, set_ids, thread_id,
 };
 pub(crate) use kernel::{Change, Kernel, Watch, wake_pipe};
-pub(crate) use mounts::{detach, mounted_at, require_fuse, start, threads};
+pub(crate) use mounts::{detach, mounted_at, notify_ready, require_fuse, start, threads};
 pub(crate) use objects::{
     ANCHOR, EXEC_OPEN, Handle, HandleKey, O_DIRECT, chmod, chown, copy_range, fallocate, fdatasync,
     handle_of, link, mknod, open_handle, open_plain, readlink, rename, reopen, seek, set_times, stat,
