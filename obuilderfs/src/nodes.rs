@@ -65,7 +65,7 @@ impl Node {
     }
 
     fn has_key(&self, key: &HandleKey) -> bool {
-        self.handle.as_ref().is_some_and(|handle| handle.key() == *key)
+        self.handle.as_ref().is_some_and(|handle| handle.has_key(key))
     }
 
     /// Whether changes of the object by others become known: then the kernel may keep what it was told.

@@ -13,8 +13,10 @@ const INLINE: usize = 14;
 /// A kernel file handle. It holds the inode's generation, so a number used again has another handle.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct Handle {
+    // Side by side, for every node has one.
     mount: i32,
-    key: HandleKey,
+    kind: i32,
+    bytes: Bytes,
 }
 
 /// A handle without the mount it was taken on, as the kernel gives it in other places too.
@@ -87,7 +89,12 @@ impl Handle {
 
     /// The handle itself.
     pub(crate) fn key(&self) -> HandleKey {
-        self.key.clone()
+        HandleKey { kind: self.kind, bytes: self.bytes.clone() }
+    }
+
+    /// Whether that is the handle itself.
+    pub(crate) fn has_key(&self, key: &HandleKey) -> bool {
+        self.kind == key.kind && self.bytes == key.bytes
     }
 }
 
@@ -129,7 +136,7 @@ pub(crate) fn handle_of(fd: BorrowedFd<'_>) -> Result<Option<Handle>, Errno> {
         let start = (&raw const (*raw).bytes).cast::<u8>();
         ((&raw const (*raw).kind).read(), std::slice::from_raw_parts(start, len.min(MAX_HANDLE)))
     };
-    Ok(Some(Handle { mount, key: HandleKey::new(kind, bytes) }))
+    Ok(Some(Handle { mount, kind, bytes: Bytes::new(bytes) }))
 }
 
 /// An `O_PATH` descriptor of the object `handle` names, on the mount `mount` is open on. Needs
@@ -138,8 +145,8 @@ pub(crate) fn handle_of(fd: BorrowedFd<'_>) -> Result<Option<Handle>, Errno> {
 /// # Errors
 /// `ESTALE` if the object is gone; else as `open_by_handle_at(2)`.
 pub(crate) fn open_handle(mount: BorrowedFd<'_>, handle: &Handle) -> Result<OwnedFd, Errno> {
-    let bytes = handle.key.bytes.as_slice();
-    let mut raw = RawHandle { len: bytes.len() as u32, kind: handle.key.kind, bytes: [0; MAX_HANDLE] };
+    let bytes = handle.bytes.as_slice();
+    let mut raw = RawHandle { len: bytes.len() as u32, kind: handle.kind, bytes: [0; MAX_HANDLE] };
     raw.bytes[..bytes.len()].copy_from_slice(bytes);
     // SAFETY: `raw` is a complete `struct file_handle` of `len` bytes.
     let fd = unsafe {

@@ -38,6 +38,11 @@ impl Handle {
         self.clone()
     }
 
+    /// Whether that is the handle itself.
+    pub(crate) fn has_key(&self, key: &HandleKey) -> bool {
+        self == key
+    }
+
     /// The inode number in it.
     pub(crate) fn inode(&self) -> Option<u64> {
         Some(self.ino)
