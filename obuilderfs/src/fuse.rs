@@ -236,7 +236,7 @@ impl Filesystem for Requests {
             Err(e) => return reply.error(errno(e)),
         };
         let node = &file.node;
-        match self.passthrough.opened(node.id, node.device(), || reply.open_backing(file.fd())) {
+        match self.passthrough.opened(node.id, node.volume(), || reply.open_backing(file.fd())) {
             Some(backing) => {
                 reply.opened_passthrough(FileHandle(handle), FopenFlags::FOPEN_NOFLUSH, &backing);
             }
@@ -409,7 +409,7 @@ impl Filesystem for Requests {
         let attributes = attributes(&entry.attributes.stat);
         let node = &file.node;
         let handle = FileHandle(handle);
-        match self.passthrough.opened(node.id, node.device(), || reply.open_backing(file.fd())) {
+        match self.passthrough.opened(node.id, node.volume(), || reply.open_backing(file.fd())) {
             Some(backing) => reply.created_passthrough(
                 &lifetime,
                 &attributes,

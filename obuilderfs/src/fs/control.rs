@@ -37,19 +37,16 @@ impl FileSystem {
         let uid = uid_of(name).ok_or(Errno::ENOENT)?;
         let mut tokens = self.tokens.0.lock();
         tokens.retain(|_, id| self.nodes.get(*id).is_ok());
-        let node = match tokens.get(name) {
-            Some(id) => self.nodes.get(*id)?,
-            None => {
-                let view = self.views.private(uid)?;
-                let home = view.home().try_clone().map_err(|_| Errno::EMFILE)?;
-                let stat = backing::stat(home.as_fd())?;
-                let node = self.nodes.found(&view, home, &stat, true)?;
-                tokens.insert(name.to_owned(), node.id);
-                return Ok(Lookup::Found(self.entry_of(&node, &stat, false)));
-            }
-        };
-        let stat = as_daemon(|| backing::stat(self.nodes.anchor(&node)?.as_fd()))?;
-        self.nodes.count(&node);
+        if let Some(node) = tokens.get(name).and_then(|id| self.nodes.count(*id)) {
+            let stat = as_daemon(|| backing::stat(self.nodes.anchor(&node)?.as_fd()));
+            let stat = stat.inspect_err(|_| self.nodes.forget(node.id, 1))?;
+            return Ok(Lookup::Found(self.entry_of(&node, &stat, false)));
+        }
+        let view = self.views.private(uid)?;
+        let home = view.home().try_clone().map_err(|_| Errno::EMFILE)?;
+        let stat = backing::stat(home.as_fd())?;
+        let node = self.nodes.found(&view, home, &stat, true)?;
+        tokens.insert(name.to_owned(), node.id);
         Ok(Lookup::Found(self.entry_of(&node, &stat, false)))
     }
 

@@ -10,7 +10,7 @@ mod xattrs;
 pub(crate) use directories::DirStream;
 pub(crate) use handles::{Handle, handle_of, open_handle};
 pub(crate) use identity::{
-    groups_of, is_indexer, limit_capabilities, own_umask, set_groups, set_ids, thread_id,
+    groups_of, is_indexer, limit_capabilities, own_umask, release_memory, set_groups, set_ids, thread_id,
 };
 pub(crate) use mounts::{detach, mounted_at, require_fuse, start, threads};
 pub(crate) use objects::{
