@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 use obuilder_tests::build::{Ended, names, processes_of, spec_of};
-use obuilder_tests::{Build, Scratch, mountinfo, process};
+use obuilder_tests::{Build, Need, Scratch, mountinfo, process, require};
 
 use crate::can_build;
 
@@ -46,7 +46,7 @@ fn a_step_that_kills_its_own_shell_has_failed() {
 
 #[test]
 fn processes_that_hide_are_gone_after_their_step() {
-    if !can_build() {
+    if !can_build() || !require(&[Need::Tool("ps")]) {
         return;
     }
     let build = Build::new();
