@@ -64,7 +64,9 @@ pub(crate) fn run(rounds: usize) {
     measure(&mut builds.command(10, "warm"));
     let (mut native, mut one, mut ten, mut cached) = <(Cost, Cost, Cost, Cost)>::default();
     for round in 0..rounds {
-        native.push(measure(Command::new("bash").args(["-lc", "true"])), 1.0);
+        // The login shell alone, with as little to read as a build user's.
+        let mut shell = Command::new("bash");
+        native.push(measure(shell.args(["-lc", "true"]).env_clear().env("HOME", builds.path("src"))), 1.0);
         one.push(measure(&mut builds.command(1, &format!("one-{round}"))), 1.0);
         ten.push(measure(&mut builds.command(10, &format!("ten-{round}"))), 10.0);
         cached.push(measure(&mut builds.command(10, "warm")), 1.0);
