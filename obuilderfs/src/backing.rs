@@ -14,9 +14,9 @@ use nix::unistd::UnlinkatFlags;
 use crate::platform;
 
 pub(crate) use crate::platform::{
-    DirStream, EXEC_OPEN, Handle, O_DIRECT, chmod, chown, copy_range, fallocate, get_xattr, handle_of, link,
-    list_xattrs, mknod, open_handle, readlink, remove_xattr, rename, reopen, seek, set_times, set_xattr,
-    stat, stat_at, truncate,
+    DirStream, EXEC_OPEN, Handle, HandleKey, O_DIRECT, chmod, chown, copy_range, fallocate, get_xattr,
+    handle_of, link, list_xattrs, mknod, open_handle, readlink, remove_xattr, rename, reopen, seek,
+    set_times, set_xattr, stat, stat_at, truncate,
 };
 
 /// Whether a file is opened to be run.

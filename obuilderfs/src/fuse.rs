@@ -6,6 +6,7 @@ use std::ffi::OsStr;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use fuser::{
@@ -22,7 +23,7 @@ use self::passthrough::Passthrough;
 use crate::caller::Caller;
 use crate::fs::{Change, Entry, FileSystem, Lookup};
 use crate::own_threads::OwnThreads;
-use crate::platform;
+use crate::platform::{self, Kernel};
 
 /// An inode number is used again only with another node id, so generations tell nothing more.
 const GENERATION: Generation = Generation(0);
@@ -30,15 +31,20 @@ const GENERATION: Generation = Generation(0);
 /// Requests of one mount.
 #[derive(Debug)]
 pub(crate) struct Requests {
-    fs: FileSystem,
+    fs: Arc<FileSystem>,
     passthrough: Passthrough,
     threads: OwnThreads,
 }
 
 impl Requests {
     /// Serves `fs`; `passthrough` lets the kernel read and write files below by itself where it can.
-    pub(crate) fn new(fs: FileSystem, passthrough: bool) -> Self {
+    pub(crate) fn new(fs: Arc<FileSystem>, passthrough: bool) -> Self {
         Self { fs, passthrough: Passthrough::new(passthrough), threads: OwnThreads::default() }
+    }
+
+    /// The mount is there, and this is how to tell its kernel side things.
+    pub(crate) fn connected(&self, kernel: Kernel) {
+        self.fs.connected(kernel);
     }
 
     /// Who asks.
@@ -103,6 +109,9 @@ impl Filesystem for Requests {
         {
             debug!("no kernel passthrough: the daemon moves the bytes");
             self.passthrough.disable();
+        }
+        if !config.capabilities().contains(InitFlags::FUSE_HAS_EXPIRE_ONLY) {
+            self.fs.cannot_be_told();
         }
         let _ = config.set_max_write(1024 * 1024);
         Ok(())

@@ -4,6 +4,7 @@
 //! tree, which object) → `caller` (with whose rights) → `backing` (the tree below).
 mod backing;
 mod caller;
+mod changes;
 pub mod cli;
 mod daemon;
 mod fs;

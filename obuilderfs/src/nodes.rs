@@ -20,7 +20,7 @@ use parking_lot::{Mutex, RwLock};
 
 use self::recent::Recent;
 use self::table::Table;
-use crate::backing::{self, Handle, Stat};
+use crate::backing::{self, Handle, HandleKey, Stat};
 use crate::view::View;
 
 /// The node every mount starts with, shared by all.
@@ -62,6 +62,15 @@ impl Node {
         let fd = self.fd.lock().clone();
         let own = fd.and_then(|fd| backing::stat(fd.as_fd()).ok());
         own.is_some_and(|own| (own.dev, own.ino) == (stat.dev, stat.ino))
+    }
+
+    fn has_key(&self, key: &HandleKey) -> bool {
+        self.handle.as_ref().is_some_and(|handle| handle.key() == *key)
+    }
+
+    /// Whether changes of the object by others become known: then the kernel may keep what it was told.
+    pub(crate) fn is_covered(&self) -> bool {
+        self.id & COUNTED == 0 && self.handle.as_ref().is_some_and(|handle| self.view.covers(handle))
     }
 
     /// Whether it was used since this was asked last.
@@ -159,6 +168,12 @@ impl Nodes {
             Err(Errno::EOPNOTSUPP) if !stat.is_dir() => Ok(None),
             Err(e) => Err(e),
         }
+    }
+
+    /// The node of the object with that handle in `view`, unless its id is merely counted.
+    pub(crate) fn by_handle(&self, view: &View, handle: &HandleKey) -> Option<Arc<Node>> {
+        let table = self.table.read();
+        table.get(usual_id(view, handle.inode()?)).filter(|node| node.has_key(handle)).cloned()
     }
 
     /// Takes back `count` look-ups; at none left the node is gone.

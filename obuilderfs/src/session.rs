@@ -3,6 +3,7 @@ use std::fs;
 use std::io::{self, Read, Write};
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use fuser::{Config, Session, SessionACL};
 use nix::errno::Errno;
@@ -13,6 +14,7 @@ use nix::sys::stat::Mode;
 use tracing::{info, warn};
 
 use crate::caller;
+use crate::changes::Changes;
 use crate::daemon;
 use crate::fs::{FileSystem, Lifetimes};
 use crate::fuse::Requests;
@@ -148,16 +150,22 @@ impl Mount {
         let descriptors = raise_descriptor_limit();
         caller::forget_own_groups().map_err(process("supplementary groups cannot be dropped"))?;
         let ends = block_ending_signals().map_err(process("signals cannot be blocked"))?;
-        let fs = FileSystem::new(views, self.options.lifetimes(), descriptors);
-        let requests = Requests::new(fs, self.options.passthrough);
+        let changes = Changes::new(self.options.follow_changes).map_err(process("no pipe"))?;
+        let fs = Arc::new(FileSystem::new(views, self.options.lifetimes(), changes, descriptors));
+        let requests = Requests::new(Arc::clone(&fs), self.options.passthrough);
         let refused = |source| MountError::Refused { mountpoint: mountpoint.clone(), source };
-        let session = self.session(requests, &mountpoint, &source).map_err(refused)?;
+        let session = match self.session(requests, &mountpoint, &source) {
+            // Somebody unmounted it while the kernel and we were still agreeing on what it can do.
+            Err(e) if e.kind() == io::ErrorKind::NotConnected => return Ok(()),
+            session => session.map_err(refused)?,
+        };
         // From here on the mount exists: whatever fails has to take it away.
         let started = platform::limit_capabilities()
             .map_err(process("capabilities cannot be given up"))
             .and_then(|()| {
                 end_on_signal(ends, &mountpoint)
                     .and_then(|()| end_on_eof(lifeline.until_eof, &mountpoint))
+                    .and_then(|()| fs.follow_changes())
                     .map_err(refused)
             });
         if let Err(error) = started {

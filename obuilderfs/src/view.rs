@@ -4,9 +4,9 @@
 //! know node ids and no uids, can never serve one user what another one's tree holds.
 use std::collections::HashMap;
 use std::ffi::OsStr;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock, Weak};
 
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, open};
@@ -34,6 +34,8 @@ pub(crate) struct View {
     local: Mutex<Option<Local>>,
     /// A directory open for reading on each mount that was met, by the kernel's mount id.
     mounts: RwLock<Vec<(i32, Arc<OwnedFd>)>>,
+    /// The mount on which changes made behind our back become known, if they do.
+    covered: OnceLock<Option<i32>>,
 }
 
 /// Within a view, who owns the home below is shown as the user it was given to, and the other way round when
@@ -68,6 +70,7 @@ impl View {
             home: Arc::new(home),
             local: Mutex::new(None),
             mounts: RwLock::default(),
+            covered: OnceLock::new(),
         };
         if let Some(handle) = backing::handle_of(view.home.as_fd())? {
             view.mounts.write().push((handle.mount(), Arc::clone(&view.home)));
@@ -83,6 +86,24 @@ impl View {
     /// The home itself (for the fallback, its root).
     pub(crate) fn home(&self) -> &Arc<OwnedFd> {
         &self.home
+    }
+
+    /// Finds out, the first time it is asked, whether `cover` can watch the file system that holds the home.
+    /// That is before anything of it is told to the kernel.
+    pub(crate) fn cover(&self, cover: impl FnOnce(BorrowedFd<'_>) -> bool) -> bool {
+        let mount = self.covered.get_or_init(|| {
+            let handle = backing::handle_of(self.home.as_fd()).ok()??;
+            let stat = backing::stat(self.home.as_fd()).ok()?;
+            // Without the number in it, a handle that is told could not be found among the nodes.
+            let usable = !self.private && handle.key().inode() == Some(stat.ino);
+            (usable && cover(self.home.as_fd())).then(|| handle.mount())
+        });
+        mount.is_some()
+    }
+
+    /// Whether changes of the object with this handle become known.
+    pub(crate) fn covers(&self, handle: &Handle) -> bool {
+        matches!(self.covered.get(), Some(Some(mount)) if *mount == handle.mount())
     }
 
     /// The directory shown at the mount point: `home/local` as it is now, never through a symlink.
@@ -180,6 +201,8 @@ pub(crate) struct Views {
     mountpoint: PathBuf,
     fallback: Arc<View>,
     current: RwLock<HashMap<u32, Current>>,
+    /// Every shared view that somebody still uses.
+    living: Mutex<Vec<Weak<View>>>,
     numbers: Arc<Mutex<Numbers>>,
 }
 
@@ -198,13 +221,9 @@ impl Views {
     pub(crate) fn new(scoreboard: Scoreboard, mountpoint: &Path, fallback: OwnedFd) -> Result<Self, Errno> {
         let numbers = Arc::<Mutex<Numbers>>::default();
         let fallback = Arc::new(View::open(number(&numbers, true), None, fallback, false)?);
-        Ok(Self {
-            scoreboard,
-            mountpoint: mountpoint.to_owned(),
-            fallback,
-            current: RwLock::default(),
-            numbers,
-        })
+        let living = Mutex::new(vec![Arc::downgrade(&fallback)]);
+        let (mountpoint, current) = (mountpoint.to_owned(), RwLock::default());
+        Ok(Self { scoreboard, mountpoint, fallback, current, living, numbers })
     }
 
     /// What `uid` sees now. One system call while its link stays as it is.
@@ -244,7 +263,17 @@ impl Views {
             warn!(uid, target = %link.target.display(), "link not usable: {}", errno.desc());
         }
         current.insert(uid, Current { link: link.identity, view: opened.clone() });
+        if let Ok(view) = &opened {
+            let mut living = self.living.lock();
+            living.retain(|view| view.strong_count() > 0);
+            living.push(Arc::downgrade(view));
+        }
         opened
+    }
+
+    /// Every shared view that somebody still uses.
+    pub(crate) fn living(&self) -> Vec<Arc<View>> {
+        self.living.lock().iter().filter_map(Weak::upgrade).collect()
     }
 
     /// A new view of its own for `uid`, pinned to the link as it is now; its root is the home.

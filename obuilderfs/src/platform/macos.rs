@@ -2,6 +2,7 @@
 #![allow(unsafe_code)]
 mod directories;
 mod identity;
+mod kernel;
 mod mounts;
 mod objects;
 mod xattrs;
@@ -10,9 +11,17 @@ pub(crate) use directories::DirStream;
 pub(crate) use identity::{
     groups_of, is_indexer, limit_capabilities, own_umask, release_memory, set_groups, set_ids, thread_id,
 };
+pub(crate) use kernel::{Change, Kernel, Watch, wake_pipe};
 pub(crate) use mounts::{detach, mounted_at, require_fuse, start, threads};
 pub(crate) use objects::{
-    ANCHOR, EXEC_OPEN, Handle, O_DIRECT, chmod, chown, copy_range, fallocate, fdatasync, handle_of, link,
-    mknod, open_handle, open_plain, readlink, rename, reopen, seek, set_times, stat, stat_at, truncate,
+    ANCHOR, EXEC_OPEN, Handle, HandleKey, O_DIRECT, chmod, chown, copy_range, fallocate, fdatasync,
+    handle_of, link, mknod, open_handle, open_plain, readlink, rename, reopen, seek, set_times, stat,
+    stat_at, truncate,
 };
+/// What everyone is told of the root: everybody may do everything, for who may do what there is decided by the
+/// caller's own tree.
+pub(crate) const ROOT_MODE: u32 = 0o777;
+/// `wheel`.
+pub(crate) const ROOT_GID: u32 = 0;
+
 pub(crate) use xattrs::{get_xattr, list_xattrs, remove_xattr, set_xattr};

@@ -14,8 +14,36 @@ const INLINE: usize = 14;
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct Handle {
     mount: i32,
+    key: HandleKey,
+}
+
+/// A handle without the mount it was taken on, as the kernel gives it in other places too.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) struct HandleKey {
     kind: i32,
     bytes: Bytes,
+}
+
+impl HandleKey {
+    /// The handle of that kind with these bytes.
+    pub(crate) fn new(kind: i32, bytes: &[u8]) -> Self {
+        Self { kind, bytes: Bytes::new(bytes) }
+    }
+
+    /// The inode number in it, for the file systems whose handles are known: `FILEID_INO32_GEN` of ext4 and xfs
+    /// (`include/linux/exportfs.h`), of tmpfs (`shmem_encode_fh`), the 64-bit form of xfs
+    /// (`xfs_fs_encode_fh`), btrfs (`btrfs_encode_fh`).
+    pub(crate) fn inode(&self) -> Option<u64> {
+        let bytes = self.bytes.as_slice();
+        let word = |at: usize| Some(u64::from(u32::from_ne_bytes(bytes.get(at..at + 4)?.try_into().ok()?)));
+        let long = || Some(u64::from_ne_bytes(bytes.get(0..8)?.try_into().ok()?));
+        match (self.kind, bytes.len()) {
+            (1, 8) => word(0),
+            (1, 12) => Some(word(4)? | word(8)? << 32),
+            (0x81, 12) | (0x4d, 20) => long(),
+            _ => None,
+        }
+    }
 }
 
 /// There is a handle for every node, so the common ones take no memory of their own.
@@ -55,6 +83,11 @@ impl Handle {
     /// The id of the mount it was taken on.
     pub(crate) fn mount(&self) -> i32 {
         self.mount
+    }
+
+    /// The handle itself.
+    pub(crate) fn key(&self) -> HandleKey {
+        self.key.clone()
     }
 }
 
@@ -96,7 +129,7 @@ pub(crate) fn handle_of(fd: BorrowedFd<'_>) -> Result<Option<Handle>, Errno> {
         let start = (&raw const (*raw).bytes).cast::<u8>();
         ((&raw const (*raw).kind).read(), std::slice::from_raw_parts(start, len.min(MAX_HANDLE)))
     };
-    Ok(Some(Handle { mount, kind, bytes: Bytes::new(bytes) }))
+    Ok(Some(Handle { mount, key: HandleKey::new(kind, bytes) }))
 }
 
 /// An `O_PATH` descriptor of the object `handle` names, on the mount `mount` is open on. Needs
@@ -105,8 +138,8 @@ pub(crate) fn handle_of(fd: BorrowedFd<'_>) -> Result<Option<Handle>, Errno> {
 /// # Errors
 /// `ESTALE` if the object is gone; else as `open_by_handle_at(2)`.
 pub(crate) fn open_handle(mount: BorrowedFd<'_>, handle: &Handle) -> Result<OwnedFd, Errno> {
-    let bytes = handle.bytes.as_slice();
-    let mut raw = RawHandle { len: bytes.len() as u32, kind: handle.kind, bytes: [0; MAX_HANDLE] };
+    let bytes = handle.key.bytes.as_slice();
+    let mut raw = RawHandle { len: bytes.len() as u32, kind: handle.key.kind, bytes: [0; MAX_HANDLE] };
     raw.bytes[..bytes.len()].copy_from_slice(bytes);
     // SAFETY: `raw` is a complete `struct file_handle` of `len` bytes.
     let fd = unsafe {

@@ -4,10 +4,11 @@ use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use fuser::{Config, Filesystem, MountOption, Session};
+use fuser::{Config, MountOption, Session};
 use nix::errno::Errno;
 use nix::mount::{MntFlags, unmount};
 
+use crate::fuse::Requests;
 use crate::options::Options;
 use crate::session::{MOUNT_TYPE, MountError};
 
@@ -32,13 +33,13 @@ pub(crate) fn threads(_wanted: usize) -> usize {
 ///
 /// # Errors
 /// As macFUSE reports them.
-pub(crate) fn start<FS: Filesystem>(
-    requests: FS,
+pub(crate) fn start(
+    requests: Requests,
     mountpoint: &Path,
     source: &Path,
     options: &Options,
     mut config: Config,
-) -> io::Result<Session<FS>> {
+) -> io::Result<Session<Requests>> {
     let name = options.fsname.clone().unwrap_or_else(|| source.to_string_lossy().into_owned());
     config.mount_options = vec![
         MountOption::FSName(name),

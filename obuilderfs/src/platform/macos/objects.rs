@@ -29,7 +29,20 @@ pub(crate) struct Handle {
     generation: u32,
 }
 
+/// Another name for the handle.
+pub(crate) type HandleKey = Handle;
+
 impl Handle {
+    /// The handle itself.
+    pub(crate) fn key(&self) -> HandleKey {
+        self.clone()
+    }
+
+    /// The inode number in it.
+    pub(crate) fn inode(&self) -> Option<u64> {
+        Some(self.ino)
+    }
+
     /// The device stands for the mount.
     pub(crate) fn mount(&self) -> i32 {
         self.dev
