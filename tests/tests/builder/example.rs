@@ -43,6 +43,30 @@ fn the_example_is_built_and_then_taken_from_the_cache() {
 }
 
 #[test]
+fn the_readme_shows_what_is_printed() {
+    let readme = include_str!("../../../README.md");
+    for first in [true, false] {
+        let block = format!("```\n{}```\n", expected(first));
+        assert!(readme.contains(&block), "README.md lacks:\n{block}");
+    }
+}
+
+#[test]
+fn the_spec_in_the_readme_builds_and_prints_what_it_says() {
+    if !can_build() {
+        return;
+    }
+    let readme = include_str!("../../../README.md");
+    let spec = readme.split("```lisp\n").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
+    let mut build = Build::new();
+    build.source = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let ended = build.run(spec).done();
+    let printed: Vec<&str> = ended.stdout.lines().rev().skip(2).take(3).collect();
+    assert_eq!(printed, ["docs", "README.md", "hello from /home/obuilder/src"]);
+    assert!(readme.contains("prints `hello from /home/obuilder/src`, `README.md`, `docs`"));
+}
+
+#[test]
 fn what_one_user_built_serves_another() {
     if !can_build() {
         return;
