@@ -112,7 +112,7 @@ fn processes(builds: &Builds) {
             |line: &&str| ["clone(", "clone3(", "fork(", "vfork("].iter().any(|call| line.contains(call));
         let calls: Vec<&str> = text.lines().filter(made).filter(|line| !line.contains("resumed")).collect();
         let threads = calls.iter().filter(|line| line.contains("CLONE_THREAD")).count();
-        let programs = text.lines().filter(|line| line.contains("execve(") && line.ends_with("= 0")).count();
+        let programs = text.lines().filter(|line| line.contains("execve") && line.ends_with("= 0")).count();
         println!("{name:<28} {:>10} {threads:>10} {programs:>10}", calls.len() - threads);
     }
 }
