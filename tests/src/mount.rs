@@ -52,6 +52,8 @@ impl Mount {
             self.point.display(),
             self.log()
         );
+        // It is in the table before the kernel and the daemon have agreed on terms: this waits until they have.
+        fs::metadata(&self.point).unwrap_or_else(|e| panic!("{}: {e}: {}", self.point.display(), self.log()));
     }
 
     /// Where it is mounted.
@@ -71,13 +73,22 @@ impl Mount {
 
     /// Sends it `signal` and waits for its end.
     pub fn stop(mut self, signal: Signal) -> ExitStatus {
-        process::stop(&mut self.child, signal)
+        let status = process::stop(&mut self.child, signal);
+        self.tell_why(status)
     }
 
     /// Waits for it to end by itself, as after `umount`.
     pub fn wait(mut self) -> ExitStatus {
         assert!(process::wait_for_end(self.child.id(), LIMIT), "obuilderfs goes on without its mount");
-        self.child.wait().expect("status of obuilderfs")
+        let status = self.child.wait().expect("status of obuilderfs");
+        self.tell_why(status)
+    }
+
+    fn tell_why(&self, status: ExitStatus) -> ExitStatus {
+        if !status.success() {
+            eprintln!("--- obuilderfs ended with {status} and printed:\n{}", self.log());
+        }
+        status
     }
 }
 
