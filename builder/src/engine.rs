@@ -56,6 +56,21 @@ impl Engine<'_> {
     }
 }
 
+impl Engine<'_> {
+    /// Does what may take long beside the runtime, so that a signal is heard meanwhile.
+    ///
+    /// What `work` holds is dropped on its own thread when the build is cancelled first.
+    async fn off_thread<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, BuildError> {
+        tokio::select! {
+            done = tokio::task::spawn_blocking(work) => done.map_err(|_| BuildError::Thread),
+            () = self.cancel.cancelled() => Err(BuildError::Cancelled),
+        }
+    }
+}
+
 impl Build<'_, '_> {
     async fn stage(&mut self, spec: &Spec, mut context: Context) -> Result<StepId, BuildError> {
         for (name, stage) in &spec.builds {
@@ -80,19 +95,6 @@ impl Build<'_, '_> {
             }
         }
         Ok(base)
-    }
-
-    /// Does what may take long beside the runtime, so that a signal is heard meanwhile.
-    ///
-    /// What `work` holds is dropped on its own thread when the build is cancelled first.
-    async fn off_thread<T: Send + 'static>(
-        &self,
-        work: impl FnOnce() -> T + Send + 'static,
-    ) -> Result<T, BuildError> {
-        tokio::select! {
-            done = tokio::task::spawn_blocking(work) => done.map_err(|_| BuildError::Thread),
-            () = self.engine.cancel.cancelled() => Err(BuildError::Cancelled),
-        }
     }
 }
 

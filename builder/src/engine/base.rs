@@ -4,8 +4,11 @@ use std::fs::{self, File};
 use std::io;
 use std::path::Path;
 
+use super::output::Output;
 use super::{Build, BuildError};
+use crate::fetch::Order;
 use crate::fetch::environment::{self, Environment};
+use crate::spec::User;
 use crate::step::{StepId, from_id};
 use crate::store::{Claim, Finished};
 
@@ -26,15 +29,23 @@ impl Build<'_, '_> {
             Claim::Cached(found) => return Ok(found),
             Claim::Build(draft) => draft,
         };
-        let owner = self.engine.sandbox.owner()?;
-        let (fetch, name) = (self.engine.fetch.clone(), name.clone());
-        let fetched = self.off_thread(move || {
-            let env = fetch.fetch(&name, &draft.rootfs(), owner)?;
+        let engine = self.engine;
+        let (mut output, writer) = Output::open(draft.log())?;
+        let order = Order {
+            name: name.clone(),
+            rootfs: draft.rootfs(),
+            owner: engine.sandbox.owner(&User::default())?,
+            output: writer,
+            cancel: engine.cancel.clone(),
+        };
+        let fetch = engine.fetch.clone();
+        let fetched = engine.off_thread(move || {
+            let env = fetch.fetch(order)?;
             write(&draft.env(), environment::to_text(&env).as_slice())?;
-            write(&draft.log(), b"")?;
             Ok::<_, BuildError>(draft)
         });
-        let draft = fetched.await??;
+        let draft = output.follow_while(fetched, self.log).await???;
+        output.stored()?;
         self.keep(id, draft)
     }
 }

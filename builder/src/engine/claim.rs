@@ -31,7 +31,7 @@ impl Build<'_, '_> {
         let (mut shown, mut told) = (0, false);
         loop {
             let (store, wanted, base) = (self.engine.store.clone(), id.clone(), base.cloned());
-            match self.off_thread(move || store.try_claim(&wanted, base.as_ref())).await?? {
+            match self.engine.off_thread(move || store.try_claim(&wanted, base.as_ref())).await?? {
                 Some(Claim::Cached(found)) => {
                     return self.shown_again(id, found, shown).map(Claim::Cached);
                 }

@@ -25,10 +25,11 @@ impl Build<'_, '_> {
             return Ok(id);
         }
         if let Claim::Build(draft) = self.claim(&id, Some(&input.base)).await? {
-            let owner = self.engine.sandbox.owner()?;
+            let owner = self.engine.sandbox.owner(&input.user)?;
             let dst = self.engine.sandbox.locate(Path::new(&input.dst));
-            let made =
-                self.off_thread(move || bring(&input, &source, &dst, owner, draft.as_ref()).map(|()| draft));
+            let made = self
+                .engine
+                .off_thread(move || bring(&input, &source, &dst, owner, draft.as_ref()).map(|()| draft));
             let draft = made.await??;
             self.keep(&id, draft)?;
         }
@@ -52,7 +53,7 @@ impl Build<'_, '_> {
         let named: Vec<OsString> = named.collect();
         let (root, exclude) = (source.to_owned(), copy.exclude.clone());
         let list = move || named.iter().map(|src| Manifest::generate(&root, src, &exclude)).collect();
-        let items: Result<_, _> = self.off_thread(list).await?;
+        let items: Result<_, _> = self.engine.off_thread(list).await?;
         Ok(items?)
     }
 }

@@ -44,7 +44,7 @@ pub enum BuildError {
     StageLost(OsString),
     /// The base image is not there or not usable.
     #[error(transparent)]
-    Fetch(#[from] FetchError),
+    Fetch(FetchError),
     /// Files could not be moved.
     #[error(transparent)]
     Transfer(#[from] TransferError),
@@ -119,6 +119,15 @@ impl BuildError {
             | Self::Cache
             | Self::Fetch(_)
             | Self::Transfer(_) => Kind::Build,
+        }
+    }
+}
+
+impl From<FetchError> for BuildError {
+    fn from(error: FetchError) -> Self {
+        match error {
+            FetchError::Cancelled => Self::Cancelled,
+            error => Self::Fetch(error),
         }
     }
 }

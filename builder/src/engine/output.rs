@@ -3,6 +3,7 @@ use std::fs::File;
 use std::io::{self, Write};
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
+use std::pin::pin;
 
 use tokio::net::unix::pipe;
 
@@ -35,8 +36,27 @@ impl Output {
         Ok((Self { from, file, path, buffer: vec![0; 64 * 1024], unstored: None }, to.into()))
     }
 
+    /// Shows and stores what is printed while `work` goes on, and what is left in the pipe when it has ended.
+    /// Whoever can write must be gone by then.
+    pub(super) async fn follow_while<T>(
+        &mut self,
+        work: impl Future<Output = T>,
+        log: &mut Log,
+    ) -> Result<T, BuildError> {
+        let mut work = pin!(work);
+        let done = tokio::select! {
+            done = &mut work => done,
+            followed = self.follow(log) => {
+                followed?;
+                work.await
+            }
+        };
+        self.drain(log)?;
+        Ok(done)
+    }
+
     /// Shows and stores what comes, until every writer is gone.
-    pub(super) async fn follow(&mut self, log: &mut Log) -> Result<(), BuildError> {
+    async fn follow(&mut self, log: &mut Log) -> Result<(), BuildError> {
         loop {
             self.from.readable().await.map_err(|error| self.failed(error))?;
             if let Taken::End = self.take(log)? {
@@ -49,7 +69,7 @@ impl Output {
 
     /// Shows and stores all that is there now. The runtime may not have heard of it yet, so the pipe itself
     /// is asked.
-    pub(super) fn drain(&mut self, log: &mut Log) -> Result<(), BuildError> {
+    fn drain(&mut self, log: &mut Log) -> Result<(), BuildError> {
         loop {
             let read = nix::unistd::read(&self.from, &mut self.buffer).map_err(io::Error::from);
             match self.taken(read, log)? {

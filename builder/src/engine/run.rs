@@ -1,6 +1,5 @@
 //! `run` steps.
 use std::path::PathBuf;
-use std::pin::pin;
 
 use super::output::Output;
 use super::{Build, BuildError};
@@ -41,16 +40,8 @@ impl Build<'_, '_> {
     async fn execute(&mut self, command: &Command, log: PathBuf) -> Result<Status, BuildError> {
         let (mut output, writer) = Output::open(log)?;
         let engine = self.engine;
-        let mut running = pin!(engine.sandbox.run(command, writer, &engine.cancel));
-        let status = tokio::select! {
-            ended = &mut running => ended?,
-            followed = output.follow(self.log) => {
-                followed?;
-                running.await?
-            }
-        };
-        // Whoever could write is gone, so what is left is in the pipe.
-        output.drain(self.log)?;
+        let running = engine.sandbox.run(command, writer, &engine.cancel);
+        let status = output.follow_while(running, self.log).await??;
         if status.success() {
             output.stored()?;
         }
@@ -71,9 +62,11 @@ fn command(input: &RunInput, rootfs: PathBuf, host_network: bool) -> Command {
     Command {
         argv: input.argv(),
         workdir: PathBuf::from(&input.workdir),
+        user: input.user.clone(),
         env: input.env.clone(),
         host_network,
         secrets: input.secrets.iter().map(secret).collect(),
+        caches: Vec::new(),
         rootfs,
     }
 }

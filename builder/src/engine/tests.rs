@@ -1,6 +1,5 @@
 //! Builds on a real store, with a sandbox that only pretends.
 use std::cell::RefCell;
-use std::ffi::OsStr;
 use std::fs;
 use std::io::Write;
 use std::os::fd::OwnedFd;
@@ -8,8 +7,8 @@ use std::path::Path;
 use std::rc::Rc;
 
 use super::*;
-use crate::fetch::FetchError;
 use crate::fetch::environment::Environment;
+use crate::fetch::{FetchError, Order};
 use crate::sandbox::{Command, Running, SandboxError, Status};
 use crate::store::{self, StoreUrl};
 
@@ -46,7 +45,7 @@ impl Pretender {
 }
 
 impl Sandbox for Pretender {
-    fn owner(&self) -> Result<(u32, u32), SandboxError> {
+    fn owner(&self, _: &crate::spec::User) -> Result<(u32, u32), SandboxError> {
         Ok((nix::unistd::getuid().as_raw(), nix::unistd::getgid().as_raw()))
     }
 
@@ -63,11 +62,11 @@ impl Sandbox for Pretender {
 struct OneVariable;
 
 impl Fetch for OneVariable {
-    fn fetch(&self, name: &OsStr, rootfs: &Path, _: (u32, u32)) -> Result<Environment, FetchError> {
-        if name == "nope" {
+    fn fetch(&self, order: Order) -> Result<Environment, FetchError> {
+        if order.name == "nope" {
             return Err(FetchError::Name("nope".into()));
         }
-        fs::create_dir_all(rootfs).unwrap();
+        fs::create_dir_all(&order.rootfs).unwrap();
         Ok(vec![("PATH".into(), "/bin".into())])
     }
 }
