@@ -57,10 +57,10 @@ pub struct Command {
 }
 
 /// A step that runs.
-pub type Running<'a> = Pin<Box<dyn Future<Output = Result<Status, SandboxError>> + 'a>>;
+pub type Running<'a> = Pin<Box<dyn Future<Output = Result<Status, SandboxError>> + Send + 'a>>;
 
 /// Where commands run.
-pub trait Sandbox {
+pub trait Sandbox: Send + Sync {
     /// Uid and gid of what the steps make, which is also what a base image is to belong to.
     ///
     /// # Errors
