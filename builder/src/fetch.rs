@@ -19,13 +19,13 @@ pub trait Fetch: Send + Sync {
     /// thread that may, of a tokio runtime.
     ///
     /// # Errors
-    /// There is no such image, it cannot be used or copied, or the order was cancelled.
-    fn fetch(&self, order: Order) -> Result<Environment, FetchError>;
+    /// There is no such image, it cannot be used or copied, or it was cancelled.
+    fn fetch(&self, request: Request) -> Result<Environment, FetchError>;
 }
 
-/// An image to bring.
+/// An image that is wanted.
 #[derive(Debug)]
-pub struct Order {
+pub struct Request {
     /// The image's name.
     pub name: OsString,
     /// The empty directory to put it into.

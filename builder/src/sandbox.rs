@@ -62,10 +62,10 @@ pub struct Command {
 }
 
 /// A step that runs.
-pub type Running<'a> = Pin<Box<dyn Future<Output = Result<Status, SandboxError>> + 'a>>;
+pub type Running<'a> = Pin<Box<dyn Future<Output = Result<Status, SandboxError>> + Send + 'a>>;
 
 /// Where commands run.
-pub trait Sandbox {
+pub trait Sandbox: Send + Sync {
     /// Uid and gid of what steps make that the spec runs as `user`. A base image that is a home is to belong
     /// to the owner for the default user.
     ///
