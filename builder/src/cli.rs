@@ -1,4 +1,5 @@
 //! The command line of `obuilder`.
+mod building;
 mod check;
 mod error;
 mod input;

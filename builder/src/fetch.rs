@@ -2,23 +2,40 @@
 pub mod environment;
 mod home;
 
-use std::ffi::OsStr;
+use std::ffi::OsString;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::os::fd::OwnedFd;
+use std::path::PathBuf;
 
 pub use home::HomeTemplates;
 
+use crate::sandbox::Cancel;
 use crate::transfer::TransferError;
 use environment::Environment;
 
 /// A source of base images.
 pub trait Fetch: Send + Sync {
-    /// Puts the image `name` into the empty directory `rootfs`, for the user and group `owner`, and returns
-    /// the variables it brings.
+    /// Brings the image and returns the variables it has. It may take long and blocks; to be called from a
+    /// thread that may, of a tokio runtime.
     ///
     /// # Errors
-    /// There is no such image, or it cannot be used or copied.
-    fn fetch(&self, name: &OsStr, rootfs: &Path, owner: (u32, u32)) -> Result<Environment, FetchError>;
+    /// There is no such image, it cannot be used or copied, or it was cancelled.
+    fn fetch(&self, request: Request) -> Result<Environment, FetchError>;
+}
+
+/// An image that is wanted.
+#[derive(Debug)]
+pub struct Request {
+    /// The image's name.
+    pub name: OsString,
+    /// The empty directory to put it into.
+    pub rootfs: PathBuf,
+    /// Whom it is to belong to, where the image itself does not tell.
+    pub owner: (u32, u32),
+    /// Takes what programs that help say meanwhile; closed when this is dropped.
+    pub output: OwnedFd,
+    /// Stops it.
+    pub cancel: Cancel,
 }
 
 /// Why a base image could not be had.
@@ -60,4 +77,7 @@ pub enum FetchError {
     /// It could not be cloned.
     #[error(transparent)]
     Transfer(#[from] TransferError),
+    /// It was stopped on request.
+    #[error("cancelled")]
+    Cancelled,
 }

@@ -11,6 +11,7 @@ use std::pin::Pin;
 use nix::sys::signal::Signal;
 
 use crate::host::HostError;
+use crate::spec::User;
 
 pub mod cancel;
 pub mod login;
@@ -46,26 +47,31 @@ pub struct Command {
     pub argv: Vec<OsString>,
     /// The spec's working directory.
     pub workdir: PathBuf,
+    /// Who the spec says it runs as; the user sandbox has a user of its own instead.
+    pub user: User,
     /// Variables, in the order they are to be set.
     pub env: Vec<(OsString, OsString)>,
     /// Whether the host's network was asked for.
     pub host_network: bool,
     /// Secrets: where the step sees each, and its bytes.
     pub secrets: Vec<(PathBuf, Vec<u8>)>,
+    /// Cache volumes: the directory of each, and where the step sees it.
+    pub caches: Vec<(PathBuf, PathBuf)>,
     /// The tree it runs in: the `rootfs` of a [`crate::store::Draft`].
     pub rootfs: PathBuf,
 }
 
 /// A step that runs.
-pub type Running<'a> = Pin<Box<dyn Future<Output = Result<Status, SandboxError>> + 'a>>;
+pub type Running<'a> = Pin<Box<dyn Future<Output = Result<Status, SandboxError>> + Send + 'a>>;
 
 /// Where commands run.
-pub trait Sandbox {
-    /// Uid and gid of what the steps make, which is also what a base image is to belong to.
+pub trait Sandbox: Send + Sync {
+    /// Uid and gid of what steps make that the spec runs as `user`. A base image that is a home is to belong
+    /// to the owner for the default user.
     ///
     /// # Errors
-    /// The user cannot be made, or is not ours.
-    fn owner(&self) -> Result<(u32, u32), SandboxError>;
+    /// The user cannot be made, is not ours, or means nothing to this sandbox.
+    fn owner(&self, user: &User) -> Result<(u32, u32), SandboxError>;
 
     /// Where in the `rootfs` an absolute path of the spec lies, relative to it; `..` never leads out of it.
     fn locate(&self, path: &Path) -> PathBuf;

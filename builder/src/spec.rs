@@ -120,5 +120,12 @@ pub enum User {
     Windows(OsString),
 }
 
+/// Root, until the spec says otherwise.
+impl Default for User {
+    fn default() -> Self {
+        Self::Unix { uid: 0, gid: 0 }
+    }
+}
+
 #[cfg(test)]
 mod tests;

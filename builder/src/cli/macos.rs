@@ -1,27 +1,20 @@
 //! `obuilder macos`: builds a spec as throw-away users.
 use std::ffi::OsString;
-use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
 use clap::Args;
 use clap::builder::{OsStringValueParser, TypedValueParser};
 
+use super::building;
 use super::error::CommandError;
 use super::input::{self, SecretFile};
-use super::signals::Signals;
-use crate::engine::{BuildError, Engine, Log};
+use crate::engine::{Builder, Order};
 use crate::fetch::HomeTemplates;
 use crate::host::{Host, SystemHost, enter_private_mount_namespace};
-use crate::sandbox::{Cancel, UserConfig, UserSandbox, View};
-use crate::spec::Spec;
-use crate::step::StepId;
+use crate::sandbox::{UserConfig, UserSandbox, View};
 use crate::store::{self, StoreUrl};
-
-/// How long a cancelled build may take to put away what it was making.
-const CLEARING: Duration = Duration::from_secs(10);
 
 /// Build a spec.
 #[derive(Args)]
@@ -74,18 +67,9 @@ impl Macos {
         enter_private_mount_namespace().map_err(environment)?;
         let store = store::open(&url).map_err(environment)?;
         let sandbox = self.sandbox(&store.dir().join("state/sandbox"))?;
-        let engine = Engine {
-            store,
-            sandbox: &sandbox,
-            fetch: Arc::new(HomeTemplates::new(self.base_images())),
-            source,
-            secrets,
-            cancel: Cancel::default(),
-        };
-        let mut log = Log::new(io::stdout());
-        let id = build(&engine, &spec, &mut log)?;
-        log.line(format!("Got: \"{id}\"").as_bytes())?;
-        Ok(())
+        let fetch = Arc::new(HomeTemplates::new(self.base_images()));
+        let builder = Builder::new(store, Arc::new(sandbox), fetch);
+        building::run(&builder, &Order { spec, source, secrets })
     }
 
     fn source(&self) -> Result<PathBuf, CommandError> {
@@ -161,23 +145,6 @@ fn require_root() -> Result<(), CommandError> {
     }
     Err(CommandError::environment("not run as root, which making users and mounts needs")
         .hint("run it with sudo"))
-}
-
-/// Runs the build; a signal cancels it.
-fn build(engine: &Engine<'_>, spec: &Spec, log: &mut Log) -> Result<StepId, CommandError> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let runtime =
-        runtime.map_err(|error| CommandError::environment(format!("cannot start the runtime: {error}")))?;
-    let built = runtime.block_on(async {
-        let signals = Signals::listen().map_err(BuildError::Signals)?;
-        tokio::spawn(signals.forward(engine.cancel.clone()));
-        engine.build(spec, log).await
-    });
-    match built {
-        Err(BuildError::Cancelled) => runtime.shutdown_timeout(CLEARING),
-        _ => runtime.shutdown_background(),
-    }
-    Ok(built?)
 }
 
 #[cfg(test)]

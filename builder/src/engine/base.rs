@@ -3,40 +3,57 @@ use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io;
 use std::path::Path;
+use std::sync::Arc;
 
-use super::{Build, BuildError};
+use super::job::Task;
+use super::jobs::Job;
+use super::off_thread::off_thread;
+use super::output::Output;
+use super::work::Work;
+use super::{Build, BuildError, Made, Workshop};
+use crate::fetch::Request;
 use crate::fetch::environment::{self, Environment};
-use crate::step::{StepId, from_id};
-use crate::store::{Claim, Finished};
+use crate::spec::User;
+use crate::step::from_id;
+use crate::store::Draft;
 
-impl Build<'_, '_> {
+impl Build<'_> {
     /// The result of `(from NAME)`, and the image's variables.
-    pub(super) async fn base(&mut self, name: &OsString) -> Result<(StepId, Environment), BuildError> {
+    pub(super) async fn base(&mut self, name: &OsString) -> Result<(Made, Environment), BuildError> {
         let id = from_id(name);
-        let result = match self.cached(&id)? {
+        let made = match self.cached(&id)? {
             Some(found) => found,
-            None => self.fetch(&id, name).await?,
+            None => self.made(Task { id, base: None, work: Work::Fetch(name.clone()) }).await?,
         };
-        let env = saved_environment(&result.env())?;
-        Ok((id, env))
+        let env = saved_environment(&made.result.env())?;
+        Ok((made, env))
     }
+}
 
-    async fn fetch(&mut self, id: &StepId, name: &OsString) -> Result<Finished, BuildError> {
-        let draft = match self.claim(id, None).await? {
-            Claim::Cached(found) => return Ok(found),
-            Claim::Build(draft) => draft,
-        };
-        let owner = self.engine.sandbox.owner()?;
-        let (fetch, name) = (self.engine.fetch.clone(), name.clone());
-        let fetched = self.off_thread(move || {
-            let env = fetch.fetch(&name, &draft.rootfs(), owner)?;
-            write(&draft.env(), environment::to_text(&env).as_slice())?;
-            write(&draft.log(), b"")?;
-            Ok::<_, BuildError>(draft)
-        });
-        let draft = fetched.await??;
-        self.keep(id, draft)
-    }
+/// Gets the base image.
+pub(super) async fn fetch(
+    workshop: &Arc<Workshop>,
+    name: OsString,
+    draft: Box<dyn Draft>,
+    job: &Arc<Job>,
+) -> Result<Box<dyn Draft>, BuildError> {
+    let (mut output, writer) = Output::open(&job.log, draft.log())?;
+    let request = Request {
+        name,
+        rootfs: draft.rootfs(),
+        owner: workshop.sandbox.owner(&User::default())?,
+        output: writer,
+        cancel: job.cancel.clone(),
+    };
+    let fetch = Arc::clone(&workshop.fetch);
+    let fetched = off_thread(&job.cancel, move || {
+        let env = fetch.fetch(request)?;
+        write(&draft.env(), environment::to_text(&env).as_slice())?;
+        Ok::<_, BuildError>(draft)
+    });
+    let draft = output.follow_while(fetched).await???;
+    output.stored()?;
+    Ok(draft)
 }
 
 fn write(path: &Path, bytes: &[u8]) -> Result<(), BuildError> {

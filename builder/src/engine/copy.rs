@@ -2,58 +2,76 @@
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::path::{Component, Path, PathBuf};
+use std::sync::Arc;
 
-use super::{Build, BuildError};
+use super::job::Task;
+use super::jobs::Job;
+use super::off_thread::off_thread;
+use super::work::Work;
+use super::{Build, BuildError, Made, Workshop};
 use crate::spec::{Copy, CopyFrom};
-use crate::step::{Context, CopyInput, Manifest, StepId};
-use crate::store::{Claim, Draft};
+use crate::step::{Context, CopyInput, Manifest};
+use crate::store::Draft;
 use crate::transfer::copy::{CopyPlan, copy_into};
 
-impl Build<'_, '_> {
+/// Files to bring into a draft.
+pub(super) struct Copying {
+    input: CopyInput,
+    source: PathBuf,
+}
+
+impl Build<'_> {
     /// The result of a `copy` onto `base`.
     pub(super) async fn copy(
         &mut self,
         context: &Context,
-        base: StepId,
+        base: Made,
         copy: &Copy,
-    ) -> Result<StepId, BuildError> {
+    ) -> Result<Made, BuildError> {
         let source = self.source(context, &copy.from)?;
         let items = self.items(&source, copy).await?;
-        let input = context.copy(base, items, &copy.dst);
+        let input = context.copy(base.id.clone(), items, &copy.dst);
         let id = input.id()?;
-        if self.cached(&id)?.is_some() {
-            return Ok(id);
+        if let Some(made) = self.cached(&id)? {
+            return Ok(made);
         }
-        if let Claim::Build(draft) = self.claim(&id, Some(&input.base)).await? {
-            let owner = self.engine.sandbox.owner()?;
-            let dst = self.engine.sandbox.locate(Path::new(&input.dst));
-            let made =
-                self.off_thread(move || bring(&input, &source, &dst, owner, draft.as_ref()).map(|()| draft));
-            let draft = made.await??;
-            self.keep(&id, draft)?;
-        }
-        Ok(id)
+        let work = Work::Copy(Copying { input, source });
+        self.made(Task { id, base: Some(base), work }).await
     }
 
     /// The tree that is copied from.
     fn source(&self, context: &Context, from: &CopyFrom) -> Result<PathBuf, BuildError> {
-        let CopyFrom::Build(name) = from else { return Ok(self.engine.source.clone()) };
+        let CopyFrom::Build(name) = from else { return Ok(self.order.source.clone()) };
         let unknown = || BuildError::StageLost(name.clone());
         let id = context.scope.get(name).ok_or_else(unknown)?;
-        Ok(self.engine.store.find(id)?.ok_or_else(unknown)?.rootfs())
+        Ok(self.workshop.store.find(id)?.ok_or_else(unknown)?.rootfs())
     }
 
     /// Lists the sources. Those in a result are named as its steps saw them.
-    async fn items(&self, source: &Path, copy: &Copy) -> Result<Vec<Manifest>, BuildError> {
+    async fn items(&mut self, source: &Path, copy: &Copy) -> Result<Vec<Manifest>, BuildError> {
         let named = copy.src.iter().map(|src| match copy.from {
-            CopyFrom::Build(_) if in_step_terms(src) => self.engine.sandbox.locate(Path::new(src)).into(),
+            CopyFrom::Build(_) if in_step_terms(src) => self.workshop.sandbox.locate(Path::new(src)).into(),
             _ => src.clone(),
         });
         let named: Vec<OsString> = named.collect();
         let (root, exclude) = (source.to_owned(), copy.exclude.clone());
         let list = move || named.iter().map(|src| Manifest::generate(&root, src, &exclude)).collect();
-        let items: Result<_, _> = self.off_thread(list).await?;
+        let items: Result<_, _> = off_thread(self.cancel, list).await?;
         Ok(items?)
+    }
+}
+
+impl Copying {
+    /// Brings them.
+    pub(super) async fn make(
+        self,
+        workshop: &Arc<Workshop>,
+        draft: Box<dyn Draft>,
+        job: &Arc<Job>,
+    ) -> Result<Box<dyn Draft>, BuildError> {
+        let owner = workshop.sandbox.owner(&self.input.user)?;
+        let dst = workshop.sandbox.locate(Path::new(&self.input.dst));
+        off_thread(&job.cancel, move || bring(&self, &dst, owner, draft.as_ref()).map(|()| draft)).await?
     }
 }
 
@@ -63,16 +81,10 @@ fn in_step_terms(src: &OsStr) -> bool {
     path.is_absolute() && !path.components().any(|c| c == Component::ParentDir)
 }
 
-fn bring(
-    input: &CopyInput,
-    source: &Path,
-    dst: &Path,
-    owner: (u32, u32),
-    draft: &dyn Draft,
-) -> Result<(), BuildError> {
+fn bring(copying: &Copying, dst: &Path, owner: (u32, u32), draft: &dyn Draft) -> Result<(), BuildError> {
     let log = draft.log();
     File::create(&log).map_err(|error| BuildError::Io { path: log, error })?;
-    let rootfs = draft.rootfs();
+    let (rootfs, source, input) = (draft.rootfs(), &copying.source, &copying.input);
     let into = input.names_directory();
     copy_into(&CopyPlan { items: &input.items, source, rootfs: &rootfs, dst, into, owner })?;
     Ok(())

@@ -3,6 +3,7 @@ use std::ffi::OsString;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use crate::fetch::FetchError;
 use crate::sandbox::{SandboxError, Status};
@@ -44,7 +45,7 @@ pub enum BuildError {
     StageLost(OsString),
     /// The base image is not there or not usable.
     #[error(transparent)]
-    Fetch(#[from] FetchError),
+    Fetch(FetchError),
     /// Files could not be moved.
     #[error(transparent)]
     Transfer(#[from] TransferError),
@@ -73,9 +74,12 @@ pub enum BuildError {
     /// The log could not be written to where the user sees it.
     #[error("cannot write the build's log to standard output: {0}")]
     Output(io::Error),
-    /// Signals cannot be listened for.
-    #[error("cannot listen for signals: {0}")]
-    Signals(io::Error),
+    /// What a running step prints cannot be read back.
+    #[error("cannot read the log of the running step: {0}")]
+    LiveLog(io::Error),
+    /// It befell a job that others wanted too.
+    #[error(transparent)]
+    Shared(Arc<BuildError>),
     /// A thread of ours died.
     #[error("a thread of the builder ended unexpectedly; this is a bug")]
     Thread,
@@ -100,6 +104,7 @@ impl BuildError {
     pub fn kind(&self) -> Kind {
         match self {
             Self::Cancelled => Kind::Cancelled,
+            Self::Shared(error) => error.kind(),
             Self::Transfer(TransferError::Io { .. })
             | Self::Manifest(ManifestError::Io { .. })
             | Self::Fetch(FetchError::Io { .. } | FetchError::Transfer(_))
@@ -109,7 +114,7 @@ impl BuildError {
             | Self::Io { .. }
             | Self::Environment { .. }
             | Self::Output(_)
-            | Self::Signals(_)
+            | Self::LiveLog(_)
             | Self::Thread => Kind::Machine,
             Self::Failed { .. }
             | Self::MissingSecret(_)
@@ -119,6 +124,15 @@ impl BuildError {
             | Self::Cache
             | Self::Fetch(_)
             | Self::Transfer(_) => Kind::Build,
+        }
+    }
+}
+
+impl From<FetchError> for BuildError {
+    fn from(error: FetchError) -> Self {
+        match error {
+            FetchError::Cancelled => Self::Cancelled,
+            error => Self::Fetch(error),
         }
     }
 }

@@ -1,20 +1,21 @@
 //! What the user sees of a build.
 use std::fs::File;
-use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::io::{self, Read, Write};
 use std::path::Path;
 
 use super::BuildError;
 
 /// The build's log: lines of ours, and the raw output of steps between them.
 ///
-/// No newline is added to output that lacks one, so that it is shown as it was.
+/// No newline is added to output that lacks one, so that it is shown as it was. Writing may block, and then
+/// holds up whatever else runs on the same thread: a scheduler gives each build a buffer or a channel.
 pub struct Log {
-    out: Box<dyn Write>,
+    out: Box<dyn Write + Send>,
 }
 
 impl Log {
     /// A log that goes to `out`.
-    pub fn new(out: impl Write + 'static) -> Self {
+    pub fn new(out: impl Write + Send + 'static) -> Self {
         Self { out: Box::new(out) }
     }
 
@@ -33,24 +34,19 @@ impl Log {
         self.out.write_all(bytes).and_then(|()| self.out.flush()).map_err(BuildError::Output)
     }
 
-    /// The stored output of a step, from byte `from` on; returns how far it reached. A result without a log
-    /// printed nothing.
-    pub(super) fn replay(&mut self, path: &Path, from: u64) -> Result<u64, BuildError> {
+    /// The stored output of a step. A result without a log printed nothing.
+    pub(super) fn replay(&mut self, path: &Path) -> Result<(), BuildError> {
         let failed = |error| BuildError::Io { path: path.to_owned(), error };
         let mut file = match File::open(path) {
             Ok(file) => file,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(from),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
             Err(error) => return Err(failed(error)),
         };
-        let mut reached = file.seek(SeekFrom::Start(from)).map_err(failed)?;
         let mut buffer = [0; 16 * 1024];
         loop {
             match file.read(&mut buffer) {
-                Ok(0) => return Ok(reached),
-                Ok(n) => {
-                    self.output(&buffer[..n])?;
-                    reached += n as u64;
-                }
+                Ok(0) => return Ok(()),
+                Ok(n) => self.output(&buffer[..n])?,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(failed(error)),
             }

@@ -1,17 +1,20 @@
 //! The output of a running step: one pipe for both its streams, read as it comes.
 use std::fs::File;
-use std::io::{self, Write};
+use std::io;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
+use std::pin::pin;
 
 use tokio::net::unix::pipe;
 
-use super::{BuildError, Log};
+use super::BuildError;
+use super::live_log::LiveLog;
 
-/// The reading end of a step's output, and the result's `log` it is written to.
-pub(super) struct Output {
+/// The reading end of a step's output, and the log it is added to.
+pub(super) struct Output<'l> {
     from: pipe::Receiver,
-    file: File,
+    log: &'l LiveLog,
+    /// The result's `log`.
     path: PathBuf,
     buffer: Vec<u8>,
     /// The first write to the file that failed.
@@ -25,41 +28,56 @@ enum Taken {
     End,
 }
 
-impl Output {
-    /// A pipe whose output goes to the file `path`; returns the end the step writes to.
-    pub(super) fn open(path: PathBuf) -> Result<(Self, OwnedFd), BuildError> {
+impl<'l> Output<'l> {
+    /// A pipe whose output is `log`'s next piece, in the file `path`; returns the end the step writes to.
+    pub(super) fn open(log: &'l LiveLog, path: PathBuf) -> Result<(Self, OwnedFd), BuildError> {
         let failed = |error| BuildError::Io { path: path.clone(), error };
-        let file = File::create(&path).map_err(failed)?;
+        let file = File::options().read(true).write(true).create(true).truncate(true).open(&path);
+        log.begin(file.map_err(failed)?, 0);
         let (from, to) = io::pipe().map_err(failed)?;
         let from = pipe::Receiver::from_owned_fd(from.into()).map_err(failed)?;
-        Ok((Self { from, file, path, buffer: vec![0; 64 * 1024], unstored: None }, to.into()))
+        Ok((Self { from, log, path, buffer: vec![0; 64 * 1024], unstored: None }, to.into()))
     }
 
-    /// Shows and stores what comes, until every writer is gone.
-    pub(super) async fn follow(&mut self, log: &mut Log) -> Result<(), BuildError> {
+    /// Takes what is printed while `work` goes on, and what is left in the pipe when it has ended. Whoever can
+    /// write must be gone by then.
+    pub(super) async fn follow_while<T>(&mut self, work: impl Future<Output = T>) -> Result<T, BuildError> {
+        let mut work = pin!(work);
+        let done = tokio::select! {
+            done = &mut work => done,
+            followed = self.follow() => {
+                followed?;
+                work.await
+            }
+        };
+        self.drain()?;
+        Ok(done)
+    }
+
+    /// Takes what comes, until every writer is gone.
+    async fn follow(&mut self) -> Result<(), BuildError> {
         loop {
             self.from.readable().await.map_err(|error| self.failed(error))?;
-            if let Taken::End = self.take(log)? {
+            if let Taken::End = self.take()? {
                 return Ok(());
             }
-            // A step that never stops printing must not keep a signal from being heard.
+            // A step that never stops printing must not keep others from going on.
             tokio::task::yield_now().await;
         }
     }
 
-    /// Shows and stores all that is there now. The runtime may not have heard of it yet, so the pipe itself
-    /// is asked.
-    pub(super) fn drain(&mut self, log: &mut Log) -> Result<(), BuildError> {
+    /// Takes all that is there now. The runtime may not have heard of it yet, so the pipe itself is asked.
+    fn drain(&mut self) -> Result<(), BuildError> {
         loop {
             let read = nix::unistd::read(&self.from, &mut self.buffer).map_err(io::Error::from);
-            match self.taken(read, log)? {
+            match self.taken(read)? {
                 Taken::Some => {}
                 Taken::NothingYet | Taken::End => return Ok(()),
             }
         }
     }
 
-    /// Whether all that was shown is stored as well.
+    /// Whether all that was taken is stored as well.
     ///
     /// Asked last: a step that filled the disk is to be shown to its end, and to fail by its own words.
     pub(super) fn stored(self) -> Result<(), BuildError> {
@@ -69,18 +87,17 @@ impl Output {
         }
     }
 
-    fn take(&mut self, log: &mut Log) -> Result<Taken, BuildError> {
+    fn take(&mut self) -> Result<Taken, BuildError> {
         let read = self.from.try_read(&mut self.buffer);
-        self.taken(read, log)
+        self.taken(read)
     }
 
-    fn taken(&mut self, read: io::Result<usize>, log: &mut Log) -> Result<Taken, BuildError> {
+    fn taken(&mut self, read: io::Result<usize>) -> Result<Taken, BuildError> {
         match read {
             Ok(0) => Ok(Taken::End),
             Ok(n) => {
-                log.output(&self.buffer[..n])?;
-                if self.unstored.is_none() {
-                    self.unstored = self.file.write_all(&self.buffer[..n]).err();
+                if let Err(error) = self.log.append(&self.buffer[..n]) {
+                    self.unstored.get_or_insert(error);
                 }
                 Ok(Taken::Some)
             }

@@ -1,79 +1,95 @@
 //! `run` steps.
+use std::ffi::OsString;
 use std::path::PathBuf;
-use std::pin::pin;
+use std::sync::Arc;
 
+use super::job::Task;
+use super::jobs::Job;
+use super::off_thread::put_away;
 use super::output::Output;
-use super::{Build, BuildError};
+use super::work::Work;
+use super::{Build, BuildError, Made, Workshop};
 use crate::sandbox::{Command, Status};
 use crate::spec::Run;
-use crate::step::{Context, RunInput, StepId};
-use crate::store::Claim;
+use crate::step::{Context, RunInput};
+use crate::store::Draft;
 
-impl Build<'_, '_> {
+/// A command to run in a draft.
+pub(super) struct Running {
+    input: RunInput,
+    host_network: bool,
+}
+
+impl Build<'_> {
     /// The result of a `run` from `base`.
-    pub(super) async fn run(
-        &mut self,
-        context: &Context,
-        base: StepId,
-        run: &Run,
-    ) -> Result<StepId, BuildError> {
-        let input = context.run(base, run, &self.engine.secrets)?;
+    pub(super) async fn run(&mut self, context: &Context, base: Made, run: &Run) -> Result<Made, BuildError> {
+        let input = context.run(base.id.clone(), run, &self.order.secrets)?;
         let id = input.id();
-        if self.cached(&id)?.is_some() {
-            return Ok(id);
+        if let Some(made) = self.cached(&id)? {
+            return Ok(made);
         }
-        let host_network = host_network(&input)?;
+        let host_network = host_network(&input.network)?;
         if !input.cache.is_empty() {
             return Err(BuildError::Cache);
         }
-        if let Claim::Build(draft) = self.claim(&id, Some(&input.base)).await? {
-            let command = command(&input, draft.rootfs(), host_network);
-            let status = self.execute(&command, draft.log()).await?;
-            if !status.success() {
-                return Err(BuildError::Failed { argv: command.argv, status });
-            }
-            self.keep(&id, draft)?;
-        }
-        Ok(id)
-    }
-
-    /// Runs `command`, its output shown and stored as it comes.
-    async fn execute(&mut self, command: &Command, log: PathBuf) -> Result<Status, BuildError> {
-        let (mut output, writer) = Output::open(log)?;
-        let engine = self.engine;
-        let mut running = pin!(engine.sandbox.run(command, writer, &engine.cancel));
-        let status = tokio::select! {
-            ended = &mut running => ended?,
-            followed = output.follow(self.log) => {
-                followed?;
-                running.await?
-            }
-        };
-        // Whoever could write is gone, so what is left is in the pipe.
-        output.drain(self.log)?;
-        if status.success() {
-            output.stored()?;
-        }
-        Ok(status)
+        let work = Work::Run(Running { input, host_network });
+        self.made(Task { id, base: Some(base), work }).await
     }
 }
 
-fn host_network(input: &RunInput) -> Result<bool, BuildError> {
-    match input.network.as_slice() {
+impl Running {
+    /// Runs it.
+    pub(super) async fn make(
+        self,
+        workshop: &Arc<Workshop>,
+        draft: Box<dyn Draft>,
+        job: &Arc<Job>,
+    ) -> Result<Box<dyn Draft>, BuildError> {
+        let command = self.command(draft.rootfs());
+        let failure = match execute(workshop, &command, draft.log(), job).await {
+            Ok(status) if status.success() => return Ok(draft),
+            Ok(status) => BuildError::Failed { argv: command.argv, status },
+            Err(error) => error,
+        };
+        put_away(draft).await;
+        Err(failure)
+    }
+
+    fn command(&self, rootfs: PathBuf) -> Command {
+        let secret = |secret: &crate::step::Secret| (PathBuf::from(&secret.target), secret.value.clone());
+        Command {
+            argv: self.input.argv(),
+            workdir: PathBuf::from(&self.input.workdir),
+            user: self.input.user.clone(),
+            env: self.input.env.clone(),
+            host_network: self.host_network,
+            secrets: self.input.secrets.iter().map(secret).collect(),
+            caches: Vec::new(),
+            rootfs,
+        }
+    }
+}
+
+/// Runs `command`, its output shown and stored as it comes.
+async fn execute(
+    workshop: &Workshop,
+    command: &Command,
+    log: PathBuf,
+    job: &Job,
+) -> Result<Status, BuildError> {
+    let (mut output, writer) = Output::open(&job.log, log)?;
+    let running = workshop.sandbox.run(command, writer, &job.cancel);
+    let status = output.follow_while(running).await??;
+    if status.success() {
+        output.stored()?;
+    }
+    Ok(status)
+}
+
+fn host_network(modes: &[OsString]) -> Result<bool, BuildError> {
+    match modes {
         [] => Ok(false),
         [mode] if mode == "host" => Ok(true),
         modes => Err(BuildError::Network(modes.to_vec())),
-    }
-}
-
-fn command(input: &RunInput, rootfs: PathBuf, host_network: bool) -> Command {
-    let secret = |secret: &crate::step::Secret| (PathBuf::from(&secret.target), secret.value.clone());
-    Command {
-        argv: input.argv(),
-        workdir: PathBuf::from(&input.workdir),
-        env: input.env.clone(),
-        host_network,
-        secrets: input.secrets.iter().map(secret).collect(),
-        rootfs,
     }
 }

@@ -1,22 +1,27 @@
 //! Builds on a real store, with a sandbox that only pretends.
-use std::cell::RefCell;
-use std::ffi::OsStr;
+mod sharing;
+
 use std::fs;
 use std::io::Write;
 use std::os::fd::OwnedFd;
 use std::path::Path;
-use std::rc::Rc;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use tokio::sync::watch;
 
 use super::*;
-use crate::fetch::FetchError;
 use crate::fetch::environment::Environment;
+use crate::fetch::{FetchError, Request};
 use crate::sandbox::{Command, Running, SandboxError, Status};
 use crate::store::{self, StoreUrl};
 
 /// Prints each command instead of running it, but for the few words it knows.
 #[derive(Default)]
 struct Pretender {
-    ran: RefCell<Vec<Command>>,
+    ran: Mutex<Vec<Command>>,
+    /// Whether `wait` may go on.
+    open: watch::Sender<bool>,
 }
 
 impl Pretender {
@@ -26,7 +31,7 @@ impl Pretender {
         output: OwnedFd,
         cancel: &Cancel,
     ) -> Result<Status, SandboxError> {
-        self.ran.borrow_mut().push(command.clone());
+        self.ran.lock().push(command.clone());
         let mut output = fs::File::from(output);
         let words = command.argv.last().unwrap().to_str().unwrap();
         output.write_all(words.as_bytes()).unwrap();
@@ -38,6 +43,14 @@ impl Pretender {
                 cancel.cancelled().await;
                 return Err(SandboxError::Cancelled);
             }
+            Some(("wait", _)) => {
+                drop(output);
+                let mut open = self.open.subscribe();
+                tokio::select! {
+                    () = cancel.cancelled() => return Err(SandboxError::Cancelled),
+                    _ = open.wait_for(|open| *open) => {}
+                }
+            }
             Some(("echo", _)) => output.write_all(b"\n").unwrap(),
             _ => {}
         }
@@ -46,7 +59,7 @@ impl Pretender {
 }
 
 impl Sandbox for Pretender {
-    fn owner(&self) -> Result<(u32, u32), SandboxError> {
+    fn owner(&self, _: &crate::spec::User) -> Result<(u32, u32), SandboxError> {
         Ok((nix::unistd::getuid().as_raw(), nix::unistd::getgid().as_raw()))
     }
 
@@ -63,21 +76,21 @@ impl Sandbox for Pretender {
 struct OneVariable;
 
 impl Fetch for OneVariable {
-    fn fetch(&self, name: &OsStr, rootfs: &Path, _: (u32, u32)) -> Result<Environment, FetchError> {
-        if name == "nope" {
+    fn fetch(&self, request: Request) -> Result<Environment, FetchError> {
+        if request.name == "nope" {
             return Err(FetchError::Name("nope".into()));
         }
-        fs::create_dir_all(rootfs).unwrap();
+        fs::create_dir_all(&request.rootfs).unwrap();
         Ok(vec![("PATH".into(), "/bin".into())])
     }
 }
 
 #[derive(Clone, Default)]
-struct Shown(Rc<RefCell<Vec<u8>>>);
+struct Shown(Arc<Mutex<Vec<u8>>>);
 
 impl Write for Shown {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.borrow_mut().write(bytes)
+        self.0.lock().write(bytes)
     }
 
     fn flush(&mut self) -> std::io::Result<()> {
@@ -88,7 +101,7 @@ impl Write for Shown {
 struct Site {
     dir: tempfile::TempDir,
     store: Arc<dyn Store>,
-    sandbox: Pretender,
+    sandbox: Arc<Pretender>,
 }
 
 impl Site {
@@ -96,7 +109,7 @@ impl Site {
         let dir = tempfile::tempdir().unwrap();
         fs::create_dir(dir.path().join("src")).unwrap();
         let store = store::open(&StoreUrl::Rsync(dir.path().join("store"))).unwrap();
-        Self { dir, store, sandbox: Pretender::default() }
+        Self { dir, store, sandbox: Arc::default() }
     }
 
     fn source(&self, path: &str, bytes: &str) {
@@ -105,14 +118,15 @@ impl Site {
         fs::write(path, bytes).unwrap();
     }
 
-    fn engine(&self) -> Engine<'_> {
-        Engine {
-            store: self.store.clone(),
-            sandbox: &self.sandbox,
-            fetch: Arc::new(OneVariable),
+    fn builder(&self) -> Builder {
+        Builder::new(self.store.clone(), self.sandbox.clone(), Arc::new(OneVariable))
+    }
+
+    fn order(&self, spec: &str) -> Order {
+        Order {
+            spec: Spec::parse(spec.as_bytes()).unwrap(),
             source: self.dir.path().join("src"),
             secrets: vec![("given".into(), b"hush".to_vec())],
-            cancel: Cancel::default(),
         }
     }
 
@@ -120,10 +134,9 @@ impl Site {
     fn build(&self, spec: &str) -> (String, Result<StepId, String>) {
         let shown = Shown::default();
         let mut log = Log::new(shown.clone());
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        let spec = Spec::parse(spec.as_bytes()).unwrap();
-        let built = runtime.block_on(self.engine().build(&spec, &mut log));
-        let shown = String::from_utf8(shown.0.borrow().clone()).unwrap();
+        let order = self.order(spec);
+        let built = block_on(self.builder().build(&order, &mut log, &Cancel::default()));
+        let shown = String::from_utf8(shown.0.lock().clone()).unwrap();
         (shown, built.map_err(|error| error.to_string()))
     }
 
@@ -133,8 +146,12 @@ impl Site {
 
     fn commands(&self) -> Vec<String> {
         let word = |c: &Command| c.argv.last().unwrap().to_str().unwrap().to_owned();
-        self.sandbox.ran.borrow().iter().map(word).collect()
+        self.sandbox.ran.lock().iter().map(word).collect()
     }
+}
+
+fn block_on<F: Future>(future: F) -> F::Output {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(future)
 }
 
 /// A log with the ids replaced by `ID`.
@@ -170,7 +187,7 @@ fn a_step_sees_what_the_steps_before_it_made_and_set() {
     );
     let rootfs = site.store.find(&built.unwrap()).unwrap().unwrap().rootfs();
     assert_eq!(fs::read(rootfs.join("f")).unwrap(), b"write f");
-    let ran = site.sandbox.ran.borrow();
+    let ran = site.sandbox.ran.lock();
     assert_eq!(ran[0].env, [("A".into(), "1".into()), ("PATH".into(), "/bin".into())]);
     assert_eq!(ran[0].workdir, Path::new("/w"));
     assert_eq!(ran[0].secrets, [("/s".into(), b"hush".to_vec())]);
@@ -277,20 +294,18 @@ fn a_result_that_another_makes_is_waited_for_and_its_log_shown_once() {
     fs::write(draft.log(), "first\n").unwrap();
     let shown = Shown::default();
     let mut log = Log::new(shown.clone());
-    let parsed = Spec::parse(spec.as_bytes()).unwrap();
-    let engine = site.engine();
+    let (builder, order, cancel) = (site.builder(), site.order(spec), Cancel::default());
     let other = async {
-        let seen = || shown.0.borrow().ends_with(b"first\n");
+        let seen = || shown.0.lock().ends_with(b"first\n");
         while !seen() {
             tokio::task::yield_now().await;
         }
         fs::OpenOptions::new().append(true).open(draft.log()).unwrap().write_all(b"second\n").unwrap();
         draft.keep().unwrap();
     };
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let (built, ()) = runtime.block_on(async { tokio::join!(engine.build(&parsed, &mut log), other) });
+    let (built, ()) = block_on(async { tokio::join!(builder.build(&order, &mut log, &cancel), other) });
     assert_eq!(built.unwrap(), id);
-    let shown = String::from_utf8(shown.0.borrow().clone()).unwrap();
+    let shown = String::from_utf8(shown.0.lock().clone()).unwrap();
     let tail = "/: (run (shell x))\nfirst\nsecond\n---> using ID from cache\n";
     assert!(without_ids(&shown).ends_with(tail), "{shown}");
     assert_eq!(site.commands(), ["x"]);

@@ -6,7 +6,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 
 use super::environment::Environment;
-use super::{Fetch, FetchError};
+use super::{Fetch, FetchError, Request};
 use crate::transfer::clone::{Reown, clone_tree};
 
 /// The one file a base image needs: every command is run with it sourced.
@@ -52,8 +52,9 @@ impl HomeTemplates {
 }
 
 impl Fetch for HomeTemplates {
-    fn fetch(&self, name: &OsStr, rootfs: &Path, owner: (u32, u32)) -> Result<Environment, FetchError> {
-        match self.find(name)? {
+    fn fetch(&self, request: Request) -> Result<Environment, FetchError> {
+        let (rootfs, owner) = (&request.rootfs, request.owner);
+        match self.find(&request.name)? {
             Some(dir) => clone_home(&dir, rootfs, owner)?,
             None => make_empty(rootfs, owner)?,
         }
@@ -136,7 +137,11 @@ mod tests {
     fn fetch(dir: &Path, name: &str) -> Result<PathBuf, String> {
         let rootfs = dir.join("rootfs");
         let owner = (nix::unistd::getuid().as_raw(), nix::unistd::getgid().as_raw());
-        let fetched = HomeTemplates::new(dir.join("homes")).fetch(OsStr::new(name), &rootfs, owner);
+        let (_, output) = io::pipe().unwrap();
+        let cancel = crate::sandbox::Cancel::default();
+        let request =
+            Request { name: name.into(), rootfs: rootfs.clone(), owner, output: output.into(), cancel };
+        let fetched = HomeTemplates::new(dir.join("homes")).fetch(request);
         fetched.map(|_| rootfs).map_err(|error| error.to_string())
     }
 

@@ -48,13 +48,16 @@ mod tests {
     use std::fs;
 
     use super::*;
+    use crate::spec::User;
 
     fn command(argv: &[&str], env: &[(&str, &str)]) -> Command {
         Command {
             argv: argv.iter().map(OsString::from).collect(),
             workdir: "/".into(),
             env: env.iter().map(|(k, v)| (k.into(), v.into())).collect(),
+            user: User::default(),
             host_network: true,
+            caches: Vec::new(),
             secrets: Vec::new(),
             rootfs: "/nowhere".into(),
         }

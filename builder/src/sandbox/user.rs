@@ -19,6 +19,7 @@ use super::scratch::Scratch;
 use super::{Cancel, Command, Running, Sandbox, SandboxError, Status, login, pool, reown};
 use crate::host::lock::{Lock, Taken};
 use crate::host::{Account, Host, Process};
+use crate::spec::User;
 
 mod leftovers;
 
@@ -187,7 +188,7 @@ impl UserSandbox {
 }
 
 impl Sandbox for UserSandbox {
-    fn owner(&self) -> Result<(u32, u32), SandboxError> {
+    fn owner(&self, _: &User) -> Result<(u32, u32), SandboxError> {
         self.account().map(|account| (account.uid, account.gid))
     }
 

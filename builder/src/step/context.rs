@@ -33,7 +33,7 @@ impl Default for Context {
         Self {
             env: Vec::new(),
             workdir: "/".into(),
-            user: User::Unix { uid: 0, gid: 0 },
+            user: User::default(),
             shell: ["/usr/bin/env", "bash", "-c"].map(OsString::from).to_vec(),
             scope: HashMap::new(),
         }

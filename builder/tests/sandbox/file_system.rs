@@ -27,7 +27,7 @@ fn mounts_at(point: &Path) -> usize {
 #[test]
 fn home_and_prefix_are_one_tree_and_the_neighbours_cannot_be_seen() {
     let Some(f) = with_file_system(61_750) else { return };
-    let (_, group) = f.sandbox.owner().unwrap();
+    let (_, group) = f.sandbox.owner(&obuilder::spec::User::default()).unwrap();
     // As a snapshot made by another build user lies in the store.
     for path in ["", "local", "local/bin", ".obuilder_profile.sh"] {
         chown(f.rootfs.join(path), Some(61_799), Some(group)).unwrap();

@@ -50,7 +50,7 @@ impl Fixture {
         let sandbox = sandbox(uid, &state, &home, View::Direct { prefix: Some(prefix.clone()) });
         fs::create_dir_all(rootfs.join("local/bin")).unwrap();
         fs::write(rootfs.join(".obuilder_profile.sh"), "").unwrap();
-        let (owner, group) = sandbox.owner().unwrap();
+        let (owner, group) = sandbox.owner(&obuilder::spec::User::default()).unwrap();
         for path in ["", "local", "local/bin", ".obuilder_profile.sh"] {
             chown(rootfs.join(path), Some(owner), Some(group)).unwrap();
         }
@@ -68,6 +68,8 @@ impl Fixture {
             argv: ["/bin/sh", "-c", script].map(OsString::from).to_vec(),
             workdir: "/".into(),
             env: Vec::new(),
+            user: obuilder::spec::User::default(),
+            caches: Vec::new(),
             host_network: true,
             secrets: Vec::new(),
             rootfs: self.rootfs.clone(),

@@ -119,7 +119,7 @@ fn a_step_cannot_become_another_user() {
 #[test]
 fn a_tree_of_another_build_user_is_given_to_this_one() {
     let Some(f) = fixture(61_718) else { return };
-    let (_, group) = obuilder::sandbox::Sandbox::owner(&f.sandbox).unwrap();
+    let (_, group) = obuilder::sandbox::Sandbox::owner(&f.sandbox, &obuilder::spec::User::default()).unwrap();
     f.sh("mkdir d; echo x > d/file");
     for path in ["", "local", "local/bin", ".obuilder_profile.sh", "d", "d/file"] {
         chown(f.rootfs.join(path), Some(61_799), Some(group)).unwrap();
