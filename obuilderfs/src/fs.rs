@@ -8,6 +8,7 @@ mod data;
 mod directories;
 mod handles;
 mod namespace;
+mod retirement;
 mod status;
 mod xattrs;
 
@@ -161,6 +162,9 @@ impl FileSystem {
         let anchor = backing::anchor(place.dir.as_fd(), name)?;
         let stat = backing::stat(anchor.as_fd())?;
         let node = self.nodes.found(&place.view, anchor, &stat, true)?;
+        if place.at_root {
+            place.view.note_first_name(name);
+        }
         Ok(self.entry_of(&node, &stat, place))
     }
 

@@ -2,7 +2,8 @@
 //!
 //! Every node but the root and the control directory belongs to exactly one view, so the kernel's caches, which
 //! know node ids and no uids, can never serve one user what another one's tree holds.
-use std::ffi::OsStr;
+use std::collections::HashSet;
+use std::ffi::{OsStr, OsString};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
@@ -30,6 +31,8 @@ pub(crate) struct View {
     mounts: RwLock<Vec<(i32, Arc<OwnedFd>)>>,
     /// The mount on which changes made behind our back become known, if they do.
     covered: OnceLock<Option<i32>>,
+    /// First-level names that were looked up in a shared view.
+    first_names: Mutex<HashSet<OsString>>,
 }
 
 /// Which tree a view shows.
@@ -80,6 +83,7 @@ impl View {
             local: Mutex::new(None),
             mounts: RwLock::default(),
             covered: OnceLock::new(),
+            first_names: Mutex::default(),
         };
         if let Some(handle) = backing::handle_of(view.home.as_fd())? {
             view.mounts.write().push((handle.mount(), Arc::clone(&view.home)));
@@ -140,6 +144,19 @@ impl View {
             *local = Some(Local { fd: Arc::clone(&fd), identity: (stat.dev, stat.ino) });
             Ok(fd)
         })
+    }
+
+    /// The kernel is told of this name in the root.
+    pub(crate) fn note_first_name(&self, name: &OsStr) {
+        let mut names = self.first_names.lock();
+        if !names.contains(name) {
+            names.insert(name.to_owned());
+        }
+    }
+
+    /// The names in the root that the kernel was told of.
+    pub(crate) fn take_first_names(&self) -> HashSet<OsString> {
+        std::mem::take(&mut self.first_names.lock())
     }
 
     /// The uid below that `uid` acts as in this view.

@@ -107,6 +107,17 @@ impl Views {
         opened.inspect(|view| self.note(view))
     }
 
+    /// Takes the views out whose link is no longer the one they were made by. Nobody gets them from now on.
+    pub(crate) fn retire(&self) -> Vec<Arc<View>> {
+        let mut current = self.current.write();
+        let gone = |uid: &u32, known: &Current| {
+            self.scoreboard.identity(*uid).is_ok_and(|now| now.as_ref() != Some(&known.link))
+        };
+        let uids: Vec<u32> =
+            current.iter().filter(|(uid, known)| gone(uid, known)).map(|(uid, _)| *uid).collect();
+        uids.iter().filter_map(|uid| current.remove(uid)).filter_map(|known| known.view.ok()).collect()
+    }
+
     fn note(&self, view: &Arc<View>) {
         let mut living = self.living.lock();
         living.retain(|view| view.strong_count() > 0);

@@ -18,11 +18,12 @@ impl FileSystem {
         self.changes.disable();
     }
 
-    /// Passes changes on from now on.
+    /// Passes changes on, and lets go of what is no longer wanted, from now on.
     ///
     /// # Errors
-    /// The thread cannot be started.
+    /// A thread cannot be started.
     pub(crate) fn follow(self: &Arc<Self>) -> io::Result<()> {
+        self.follow_links()?;
         let fs = Arc::clone(self);
         self.changes.follow(move |change| fs.pass_on(change))
     }

@@ -6,6 +6,7 @@ mod enter;
 mod handles;
 mod identity;
 mod kernel;
+mod links;
 mod mounts;
 mod objects;
 mod readiness;
@@ -19,6 +20,7 @@ pub(crate) use identity::{
     groups_of, is_indexer, limit_capabilities, own_umask, release_memory, set_groups, set_ids, thread_id,
 };
 pub(crate) use kernel::{Kernel, wake_pipe};
+pub(crate) use links::LinkWatch;
 pub(crate) use mounts::{detach, mounted_at, require_fuse, start, threads};
 pub(crate) use objects::{
     ANCHOR, EXEC_OPEN, O_DIRECT, chmod, chown, copy_range, fallocate, link, mknod, open_plain, readlink,

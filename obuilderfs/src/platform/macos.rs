@@ -13,7 +13,7 @@ pub(crate) use enter::{Entering, enter};
 pub(crate) use identity::{
     groups_of, is_indexer, limit_capabilities, own_umask, release_memory, set_groups, set_ids, thread_id,
 };
-pub(crate) use kernel::{Change, Kernel, Watch, wake_pipe};
+pub(crate) use kernel::{Change, Kernel, LinkWatch, Watch, wake_pipe};
 pub(crate) use mounts::{detach, mounted_at, notify_ready, require_fuse, start, threads};
 pub(crate) use objects::{
     ANCHOR, EXEC_OPEN, Handle, HandleKey, O_DIRECT, chmod, chown, copy_range, fallocate, fdatasync,

@@ -58,13 +58,6 @@ pub enum MountError {
         /// The scoreboard of the mount that is there.
         scoreboard: PathBuf,
     },
-    /// A mount is there whose daemon has died.
-    #[error(
-        "{} is a mount whose file system has died; clear it first: umount {}",
-        .0.display(),
-        .0.display()
-    )]
-    Dead(PathBuf),
     /// The system refused.
     #[error("{} cannot be mounted on: {source}", mountpoint.display())]
     Refused {

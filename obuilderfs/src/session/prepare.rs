@@ -1,10 +1,12 @@
 //! Checks everything that can be wrong before anything is mounted, and opens what the mounts will hide.
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, open};
 use nix::sys::stat::Mode;
+use tracing::warn;
 
 use super::{MOUNT_TYPE, Mount, MountError};
 use crate::platform;
@@ -54,26 +56,38 @@ pub(super) fn prepare(mount: &Mount) -> Result<Vec<Prepared>, MountError> {
     .collect()
 }
 
-/// The canonical mount point, a directory on which there is no mount of ours.
+/// The canonical mount point, a directory on which there is no mount of ours. One whose daemon has died is
+/// cleared away: it serves nobody, and whoever starts us again wants it replaced.
 fn check_mountpoint(given: &Path) -> Result<PathBuf, MountError> {
     let unusable = |source| MountError::Directory { role: "mount point", path: given.to_owned(), source };
-    let path = match given.canonicalize() {
-        Ok(path) => path,
-        Err(e) if e.raw_os_error() == Some(libc::ENOTCONN) => {
-            return Err(MountError::Dead(given.to_owned()));
+    let path = canonical(given).map_err(|e| unusable(errno(&e)))?;
+    while let Some(mounted) = platform::mounted_at(&path).filter(|mounted| mounted.kind == MOUNT_TYPE) {
+        if !is_dead(&path) {
+            return Err(MountError::Mounted { mountpoint: path, scoreboard: mounted.source.into() });
         }
-        Err(e) => return Err(unusable(e.raw_os_error().map_or(Errno::EIO, Errno::from_raw))),
-    };
-    if let Some(mounted) = platform::mounted_at(&path).filter(|mounted| mounted.kind == MOUNT_TYPE) {
-        if fs::metadata(&path).is_err_and(|e| e.raw_os_error() == Some(libc::ENOTCONN)) {
-            return Err(MountError::Dead(path));
+        warn!(mountpoint = %path.display(), "clearing away a mount whose daemon has died");
+        platform::detach(&path).map_err(unusable)?;
+    }
+    let meta = fs::metadata(&path).map_err(|e| unusable(errno(&e)))?;
+    if meta.is_dir() { Ok(path) } else { Err(unusable(Errno::ENOTDIR)) }
+}
+
+/// The canonical path; a dead mount at its end is not asked.
+fn canonical(given: &Path) -> io::Result<PathBuf> {
+    match (given.canonicalize(), given.parent(), given.file_name()) {
+        (Err(e), Some(parent), Some(name)) if e.raw_os_error() == Some(libc::ENOTCONN) => {
+            let parent = if parent.as_os_str().is_empty() { Path::new(".") } else { parent };
+            Ok(parent.canonicalize()?.join(name))
         }
-        return Err(MountError::Mounted { mountpoint: path, scoreboard: mounted.source.into() });
+        (canonical, _, _) => canonical,
     }
-    match fs::metadata(&path) {
-        Ok(meta) if meta.is_dir() => Ok(path),
-        Ok(_) => Err(unusable(Errno::ENOTDIR)),
-        Err(e) if e.raw_os_error() == Some(libc::ENOTCONN) => Err(MountError::Dead(path)),
-        Err(e) => Err(unusable(e.raw_os_error().map_or(Errno::EIO, Errno::from_raw))),
-    }
+}
+
+/// Whether nobody answers there any more. The kernel would answer for the root's attributes itself.
+fn is_dead(mountpoint: &Path) -> bool {
+    matches!(nix::sys::statvfs::statvfs(mountpoint), Err(Errno::ENOTCONN | Errno::ECONNABORTED))
+}
+
+fn errno(error: &io::Error) -> Errno {
+    error.raw_os_error().map_or(Errno::EIO, Errno::from_raw)
 }

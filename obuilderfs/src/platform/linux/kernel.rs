@@ -26,9 +26,18 @@ impl Kernel {
 
     /// The name in that directory has to be asked for again. Waits for the directory's lock.
     pub(crate) fn expire_name(&self, directory: u64, name: &OsStr) {
+        self.notify_name(directory, name, FUSE_EXPIRE_ONLY);
+    }
+
+    /// The name in that directory, and everything below it that nobody uses, is to be forgotten.
+    pub(crate) fn forget_name(&self, directory: u64, name: &OsStr) {
+        self.notify_name(directory, name, 0);
+    }
+
+    fn notify_name(&self, directory: u64, name: &OsStr, flags: u32) {
         let mut body = directory.to_ne_bytes().to_vec();
         body.extend((name.len() as u32).to_ne_bytes());
-        body.extend(FUSE_EXPIRE_ONLY.to_ne_bytes());
+        body.extend(flags.to_ne_bytes());
         body.extend(name.as_bytes());
         body.push(0);
         self.notify(FUSE_NOTIFY_INVAL_ENTRY, &body);

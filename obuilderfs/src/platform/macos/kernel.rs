@@ -2,6 +2,7 @@
 use std::convert::Infallible;
 use std::ffi::{OsStr, OsString};
 use std::os::fd::{BorrowedFd, OwnedFd};
+use std::path::Path;
 
 use nix::errno::Errno;
 
@@ -17,6 +18,11 @@ impl Kernel {
 
     /// Never called.
     pub(crate) fn expire_object(&self, _node: u64) {
+        match self.0 {}
+    }
+
+    /// Never called.
+    pub(crate) fn forget_name(&self, _directory: u64, _name: &OsStr) {
         match self.0 {}
     }
 
@@ -64,6 +70,26 @@ impl Watch {
 
     /// Never called.
     pub(crate) fn drain(&self, _take: impl FnMut(Change)) {
+        match self.0 {}
+    }
+}
+
+/// Waits for links to come and go. The kernel keeps nothing here that would have to go with them.
+#[derive(Debug)]
+pub(crate) struct LinkWatch(Infallible);
+
+impl LinkWatch {
+    /// # Errors
+    /// Always `EOPNOTSUPP`.
+    pub(crate) fn new(_directory: &Path) -> Result<Self, Errno> {
+        Err(Errno::EOPNOTSUPP)
+    }
+
+    /// Never called.
+    ///
+    /// # Errors
+    /// None.
+    pub(crate) fn wait(&mut self) -> Result<(), Errno> {
         match self.0 {}
     }
 }
