@@ -44,16 +44,14 @@ impl Mount {
     fn await_ready(&mut self) {
         let ended = process::pidfd(self.child.id()).expect("pidfd of obuilderfs");
         let ready = mountinfo::wait_until(Some(ended.as_fd()), LIMIT, || {
-            is_ours(&self.point) || self.child.try_wait().is_ok_and(|status| status.is_some())
+            answers(&self.point) || self.child.try_wait().is_ok_and(|status| status.is_some())
         });
         assert!(
-            ready && is_ours(&self.point),
+            ready && answers(&self.point),
             "obuilderfs did not mount at {}: {}",
             self.point.display(),
             self.log()
         );
-        // It is in the table before the kernel and the daemon have agreed on terms: this waits until they have.
-        fs::metadata(&self.point).unwrap_or_else(|e| panic!("{}: {e}: {}", self.point.display(), self.log()));
     }
 
     /// Where it is mounted.
@@ -105,6 +103,12 @@ impl Drop for Mount {
             eprintln!("--- obuilderfs printed:\n{}", self.log());
         }
     }
+}
+
+/// Whether the topmost mount at `point` is an obuilderfs whose daemon answers. It is in the table before the
+/// kernel and the daemon have agreed on terms: this waits until they have.
+fn answers(point: &Path) -> bool {
+    is_ours(point) && nix::sys::statvfs::statvfs(point).is_ok()
 }
 
 /// Whether the topmost mount at `point` is an obuilderfs.

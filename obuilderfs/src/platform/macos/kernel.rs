@@ -6,30 +6,22 @@ use std::path::Path;
 
 use nix::errno::Errno;
 
-/// The kernel's side of the mount; there is nothing to tell it.
+/// The kernel's side of the mount. It keeps nothing of a shared view, so there is nothing to tell it.
 #[derive(Debug)]
-pub(crate) struct Kernel(Infallible);
+pub(crate) struct Kernel;
 
 impl Kernel {
-    /// Never called.
-    pub(crate) fn expire_name(&self, _directory: u64, _name: &OsStr) {
-        match self.0 {}
-    }
+    /// Names are not kept.
+    pub(crate) fn expire_name(&self, _directory: u64, _name: &OsStr) {}
 
-    /// Never called.
-    pub(crate) fn expire_object(&self, _node: u64) {
-        match self.0 {}
-    }
+    /// Attributes are not kept.
+    pub(crate) fn expire_object(&self, _node: u64) {}
 
-    /// Never called.
-    pub(crate) fn forget_name(&self, _directory: u64, _name: &OsStr) {
-        match self.0 {}
-    }
+    /// Names are not kept.
+    pub(crate) fn forget_name(&self, _directory: u64, _name: &OsStr) {}
 
-    /// Never called.
-    pub(crate) fn expire_all_names(&self) {
-        match self.0 {}
-    }
+    /// Names are not kept.
+    pub(crate) fn expire_all_names(&self) {}
 }
 
 /// A file system that would tell of changes; none does.

@@ -8,6 +8,7 @@ use fuser::{Config, MountOption, Session};
 use nix::errno::Errno;
 use nix::mount::{MntFlags, unmount};
 
+use super::kernel::Kernel;
 use crate::fuse::Requests;
 use crate::options::Options;
 use crate::session::{MOUNT_TYPE, MountError};
@@ -58,6 +59,7 @@ pub(crate) fn start(
             config.mount_options.push(option);
         }
     }
+    requests.connected(Kernel);
     Session::new(requests, mountpoint, &config)
 }
 

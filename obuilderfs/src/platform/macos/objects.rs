@@ -18,6 +18,11 @@ pub(crate) const ANCHOR: OFlag =
 /// Opens for execution are not marked here.
 pub(crate) const EXEC_OPEN: i32 = 0;
 
+/// Whether a file is opened to be run; it cannot be told.
+pub(crate) fn is_exec_open(_flags: i32) -> bool {
+    false
+}
+
 /// There is no direct I/O flag here.
 pub(crate) const O_DIRECT: i32 = 0;
 
