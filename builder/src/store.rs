@@ -6,12 +6,15 @@
 mod backend;
 mod database;
 mod directory;
+pub mod doctor;
 mod draft;
+mod entry;
 mod error;
 mod in_use;
 mod layout;
 mod local;
 mod lock;
+pub mod removal;
 mod system;
 mod unsynced;
 mod url;
@@ -21,6 +24,7 @@ use std::sync::Arc;
 
 use crate::step::StepId;
 
+pub use entry::{Entry, Time};
 pub use error::StoreError;
 pub use url::{StoreUrl, UrlError};
 
@@ -31,6 +35,17 @@ pub use url::{StoreUrl, UrlError};
 pub fn open(url: &StoreUrl) -> Result<Arc<dyn Store>, StoreError> {
     match url {
         StoreUrl::Rsync(path) => Ok(Arc::new(local::LocalStore::open(path, directory::Directories)?)),
+    }
+}
+
+/// The same for a store that must be there already.
+///
+/// # Errors
+/// As [`open`], or there is none.
+pub fn open_existing(url: &StoreUrl) -> Result<Arc<dyn Store>, StoreError> {
+    match url {
+        StoreUrl::Rsync(path) if !layout::is_store(path) => Err(StoreError::NoStore { dir: path.clone() }),
+        StoreUrl::Rsync(_) => open(url),
     }
 }
 
@@ -62,6 +77,12 @@ pub trait Store: Send + Sync {
 
     /// The log of the draft of `id`, whoever makes it; gone when the draft is.
     fn log_in_the_making(&self, id: &StepId) -> PathBuf;
+
+    /// Every result that is there, in the order of their ids.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    fn list(&self) -> Result<Vec<Entry>, StoreError>;
 
     /// Removes the result `id`; nothing happens if there is none.
     ///

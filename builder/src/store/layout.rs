@@ -26,7 +26,17 @@ pub(super) struct Layout {
     root: PathBuf,
 }
 
+/// Whether there is a store in `root`, of ours or of the original's making.
+pub(super) fn is_store(root: &Path) -> bool {
+    root.join("state").is_dir() || root.join("result").is_dir()
+}
+
 impl Layout {
+    /// The paths, without making anything.
+    pub(super) fn at(root: &Path) -> Self {
+        Self { root: root.to_owned() }
+    }
+
     /// Makes the directories that are missing, and closes those that are open to others.
     pub(super) fn create(root: &Path) -> Result<Self, StoreError> {
         let mut shared = DirBuilder::new();
@@ -46,7 +56,11 @@ impl Layout {
     }
 
     pub(super) fn result(&self, id: &StepId) -> PathBuf {
-        self.root.join("result").join(id.as_str())
+        self.results().join(id.as_str())
+    }
+
+    pub(super) fn results(&self) -> PathBuf {
+        self.root.join("result")
     }
 
     pub(super) fn drafts(&self) -> PathBuf {

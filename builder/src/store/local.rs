@@ -1,4 +1,5 @@
 //! A store in a directory of this machine, whatever its backend: finding, claiming, deleting, and clearing up.
+use std::collections::HashSet;
 use std::ffi::OsStr;
 use std::fs;
 use std::io::ErrorKind;
@@ -7,12 +8,13 @@ use std::sync::Arc;
 
 use super::backend::Backend;
 use super::database::Database;
+use super::directory::results;
 use super::draft::LocalDraft;
 use super::in_use::{Away, InUse, hold, take_away};
 use super::layout::Layout;
 use super::lock::{Held, Locks};
 use super::unsynced::{Doubtful, Unsynced};
-use super::{Claim, Finished, Store, StoreError};
+use super::{Claim, Entry, Finished, Store, StoreError};
 use crate::step::StepId;
 
 /// The lock of those who open a store. No id has this name.
@@ -102,6 +104,26 @@ impl<B: Backend> Store for LocalStore<B> {
 
     fn log_in_the_making(&self, id: &StepId) -> PathBuf {
         self.0.layout.draft(id).join("log")
+    }
+
+    fn list(&self) -> Result<Vec<Entry>, StoreError> {
+        self.0.mark_used();
+        let there = results(&self.0.layout.results())?;
+        let rows = self.0.database.rows()?;
+        let known: HashSet<&StepId> = rows.iter().map(|row| &row.id).collect();
+        let unknown: Vec<_> = there
+            .iter()
+            .filter(|(id, _)| !known.contains(id))
+            .map(|(id, made)| (id.clone(), *made))
+            .collect();
+        let mut rows = if unknown.is_empty() {
+            rows
+        } else {
+            self.0.database.register(&unknown)?;
+            self.0.database.rows()?
+        };
+        rows.retain(|row| there.contains_key(&row.id));
+        Ok(rows)
     }
 
     fn delete(&self, id: &StepId) -> Result<(), StoreError> {
