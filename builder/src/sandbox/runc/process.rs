@@ -149,7 +149,7 @@ mod tests {
 
     #[test]
     fn the_inits_report_is_a_wait_status() {
-        assert_eq!(read_report(&(3 << 8i32).to_le_bytes()), Some(Status::Exited(3)));
+        assert_eq!(read_report(&(3i32 << 8).to_le_bytes()), Some(Status::Exited(3)));
         assert_eq!(read_report(&9i32.to_le_bytes()), Some(Status::Signalled(9)));
         assert_eq!(read_report(&(0x80 | 11i32).to_le_bytes()), Some(Status::Signalled(11)));
         for not_whole in [&b""[..], b"\0", b"\0\0\0\0\0"] {
