@@ -8,6 +8,7 @@ mod database;
 mod directory;
 mod draft;
 mod error;
+mod in_use;
 mod layout;
 mod local;
 mod lock;
@@ -38,7 +39,8 @@ pub trait Store: Send + Sync {
     /// The store's directory, for messages.
     fn dir(&self) -> &Path;
 
-    /// The finished result `id`, if there is one. Marks it as used now.
+    /// The finished result `id`, if there is one. Marks it as used now; the mark is written down with the next
+    /// change of the store, by [`Store::sync`], or when the store is dropped.
     ///
     /// # Errors
     /// The store cannot be read.
@@ -67,7 +69,7 @@ pub trait Store: Send + Sync {
     /// Other results are built on it, somebody is using it, or it cannot be removed.
     fn delete(&self, id: &StepId) -> Result<(), StoreError>;
 
-    /// Waits until everything kept so far is on the device. A result that is not when the machine loses power
+    /// Writes down what was used, and waits until everything kept so far is on the device. A result that is not when the machine loses power
     /// is dropped by the next [`open`], as its files may be empty; so call this once, at the end of a build.
     /// Dropping the store does it too.
     ///
@@ -111,10 +113,11 @@ pub trait Draft: Send {
     fn keep(self: Box<Self>) -> Result<Finished, StoreError>;
 }
 
-/// A finished result on disk.
+/// A finished result on disk. While it, or a clone of it, lives, nobody deletes the result.
 #[derive(Debug, Clone)]
 pub struct Finished {
     dir: PathBuf,
+    _in_use: Arc<in_use::InUse>,
 }
 
 impl Finished {

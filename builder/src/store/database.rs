@@ -2,6 +2,7 @@
 //!
 //! The file, the table and the form of the times are OBuilder's. The directories are the truth: a result
 //! without a row gets one when it is found, and a row whose result is gone goes when it is missed.
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -22,9 +23,15 @@ const SCHEMA: &str = "
         parent TEXT, FOREIGN KEY (parent) REFERENCES builds (id) ON DELETE RESTRICT);
     CREATE INDEX IF NOT EXISTS lru ON builds (rc, used);";
 
+/// How long to wait for them only to note what was used.
+const LITTLE_PATIENCE: Duration = Duration::from_secs(2);
+
 pub(super) struct Database {
     path: PathBuf,
     connection: Mutex<Connection>,
+    /// Results that were used and are not marked so yet: one transaction for each would cost a build that finds
+    /// everything in the store more than all the rest.
+    used: Mutex<BTreeSet<StepId>>,
 }
 
 impl Database {
@@ -32,7 +39,7 @@ impl Database {
     pub(super) fn open(path: &Path) -> Result<Self, StoreError> {
         let connection =
             connect(path).map_err(|e| StoreError::Database { path: path.to_owned(), source: e })?;
-        Ok(Self { path: path.to_owned(), connection: Mutex::new(connection) })
+        Ok(Self { path: path.to_owned(), connection: Mutex::new(connection), used: Mutex::default() })
     }
 
     /// Adds the result `id`, made from `parent`. `place` puts its directory in place: the row is there only if
@@ -49,16 +56,34 @@ impl Database {
         })
     }
 
-    /// Notes that `id`, whose directory was found, is used now.
-    pub(super) fn touch(&self, id: &StepId) -> Result<(), StoreError> {
-        let fresh = "SELECT used = datetime('now') FROM builds WHERE id = ?1";
-        if self.ask(fresh, id)? == Some(true) {
+    /// Whether `id` has a row.
+    pub(super) fn knows(&self, id: &StepId) -> Result<bool, StoreError> {
+        Ok(self.ask("SELECT 1 FROM builds WHERE id = ?1", id)?.is_some())
+    }
+
+    /// Notes that `id`, whose directory was found, is used now. Written down by [`Database::mark_used`].
+    pub(super) fn touch(&self, id: &StepId) {
+        self.used.lock().insert(id.clone());
+    }
+
+    /// Writes down what was used. A result that `is_there` without a row gets one.
+    pub(super) fn mark_used(&self, is_there: impl Fn(&StepId) -> bool) -> Result<(), StoreError> {
+        let used = std::mem::take(&mut *self.used.lock());
+        if used.is_empty() {
             return Ok(());
         }
-        let register = "INSERT INTO builds VALUES (?1, datetime('now'), datetime('now'), 0, NULL)
-            ON CONFLICT (id) DO UPDATE SET used = datetime('now')";
-        let done = self.connection.lock().execute(register, [id.as_str()]);
-        done.map(drop).map_err(|e| self.failed(e))
+        self.connection.lock().busy_timeout(LITTLE_PATIENCE).map_err(|e| self.failed(e))?;
+        let done = self.write(|rows| {
+            let gone = |id: &&StepId| rows.touch(id).map(|known| !known && is_there(id));
+            for id in &used {
+                if gone(&id).map_err(|e| self.failed(e))? {
+                    rows.register(id.as_str()).map_err(|e| self.failed(e))?;
+                }
+            }
+            Ok(())
+        });
+        let patient = self.connection.lock().busy_timeout(PATIENCE).map_err(|e| self.failed(e));
+        done.and(patient)
     }
 
     /// Drops the row of `id`, whose directory was missed, unless `is_there` finds it after all: somebody may
@@ -131,9 +156,7 @@ struct Rows<'a>(&'a Connection);
 impl Rows<'_> {
     fn put(&self, id: &StepId, parent: Option<&StepId>) -> rusqlite::Result<()> {
         if let Some(parent) = parent {
-            let register =
-                "INSERT OR IGNORE INTO builds VALUES (?1, datetime('now'), datetime('now'), 0, NULL)";
-            self.0.execute(register, [parent.as_str()])?;
+            self.register(parent.as_str())?;
         }
         let had_parent = self.parent(id)?.is_some();
         let put = "INSERT INTO builds VALUES (?1, datetime('now'), datetime('now'), 0, ?2)
@@ -144,6 +167,18 @@ impl Rows<'_> {
             Some(parent) if !had_parent => self.count(parent.as_str(), 1),
             _ => Ok(()),
         }
+    }
+
+    /// Marks it as used; false if it has no row.
+    fn touch(&self, id: &StepId) -> rusqlite::Result<bool> {
+        let touch = "UPDATE builds SET used = datetime('now') WHERE id = ?1";
+        Ok(self.0.execute(touch, [id.as_str()])? > 0)
+    }
+
+    /// Gives it a row if it has none.
+    fn register(&self, id: &str) -> rusqlite::Result<()> {
+        let register = "INSERT OR IGNORE INTO builds VALUES (?1, datetime('now'), datetime('now'), 0, NULL)";
+        self.0.execute(register, [id]).map(drop)
     }
 
     fn remove(&self, id: &StepId) -> rusqlite::Result<()> {

@@ -3,6 +3,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::backend::Backend;
+use super::in_use::{InUse, hold};
 use super::local::Shelf;
 use super::lock::Held;
 use super::{Draft, Finished, StoreError};
@@ -11,7 +12,8 @@ use crate::step::StepId;
 pub(super) struct LocalDraft<B: Backend> {
     shelf: Arc<Shelf<B>>,
     id: StepId,
-    base: Option<StepId>,
+    /// What it is made from, which nobody deletes meanwhile.
+    base: Option<(StepId, InUse)>,
     dir: PathBuf,
     kept: bool,
     /// Freed after the directory is gone: fields go in this order, after `drop`.
@@ -19,23 +21,31 @@ pub(super) struct LocalDraft<B: Backend> {
 }
 
 impl<B: Backend> LocalDraft<B> {
-    pub(super) fn new(shelf: Arc<Shelf<B>>, id: &StepId, base: Option<&StepId>, lock: Held) -> Self {
+    pub(super) fn new(shelf: Arc<Shelf<B>>, id: &StepId, base: Option<(StepId, InUse)>, lock: Held) -> Self {
         let dir = shelf.layout.draft(id);
-        Self { shelf, id: id.clone(), base: base.cloned(), dir, kept: false, _lock: lock }
+        Self { shelf, id: id.clone(), base, dir, kept: false, _lock: lock }
     }
 
-    fn put_in_place(&self) -> Result<PathBuf, StoreError> {
+    /// What it is made from.
+    pub(super) fn base(&self) -> Option<&StepId> {
+        self.base.as_ref().map(|(id, _)| id)
+    }
+
+    fn put_in_place(&self) -> Result<Finished, StoreError> {
         let shelf = &self.shelf;
         let result = shelf.layout.result(&self.id);
-        shelf.unsynced.note(&self.id)?;
+        shelf.unsynced.note(&self.id, self.base())?;
+        // The directory stays the same one when it is put in place.
+        let vanished = || StoreError::io("find", &self.dir, std::io::ErrorKind::NotFound);
+        let in_use = hold(&self.dir)?.ok_or_else(vanished)?;
         let mut placed = false;
-        let added = shelf.database.add(&self.id, self.base.as_ref(), || {
+        let added = shelf.database.add(&self.id, self.base(), || {
             shelf.backend.commit(&self.dir, &result)?;
             placed = true;
             Ok(())
         });
         match added {
-            Ok(()) => Ok(result),
+            Ok(()) => Ok(Finished { dir: result, _in_use: Arc::new(in_use) }),
             Err(error) => {
                 if placed {
                     shelf.backend.revert(&result, &self.dir)?;
@@ -52,9 +62,9 @@ impl<B: Backend> Draft for LocalDraft<B> {
     }
 
     fn keep(mut self: Box<Self>) -> Result<Finished, StoreError> {
-        let dir = self.put_in_place()?;
+        let finished = self.put_in_place()?;
         self.kept = true;
-        Ok(Finished { dir })
+        Ok(finished)
     }
 }
 

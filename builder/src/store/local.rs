@@ -8,6 +8,7 @@ use std::sync::Arc;
 use super::backend::Backend;
 use super::database::Database;
 use super::draft::LocalDraft;
+use super::in_use::{Away, InUse, hold, take_away};
 use super::layout::Layout;
 use super::lock::{Held, Locks};
 use super::unsynced::{Doubtful, Unsynced};
@@ -39,6 +40,7 @@ impl<B: Backend> LocalStore<B> {
         drop(opening);
         let shelf = Shelf { layout, locks, database, unsynced, backend };
         shelf.unsynced.doubtful()?.iter().try_for_each(|doubtful| shelf.drop_doubtful(doubtful))?;
+        shelf.unsynced.noted()?.iter().try_for_each(|(id, base)| shelf.register(id, base.as_ref()))?;
         shelf.clear_drafts()?;
         shelf.locks.sweep()?;
         Ok(Self(Arc::new(shelf)))
@@ -48,20 +50,15 @@ impl<B: Backend> LocalStore<B> {
         let shelf = &self.0;
         // What is there without being a whole result was left by a deletion that was cut short.
         shelf.backend.discard(&shelf.layout.result(id))?;
+        let base = match base {
+            Some(base) => Some((base.clone(), shelf.base(base)?)),
+            None => None,
+        };
         let draft = LocalDraft::new(Arc::clone(shelf), id, base, lock);
         shelf.backend.discard(&shelf.layout.draft(id))?;
-        match base {
+        match draft.base() {
             None => shelf.backend.create(&shelf.layout.draft(id))?,
-            Some(base) => {
-                let _in_use = shelf.locks.shared(base.as_str())?;
-                if !shelf.is_there(base)? {
-                    return Err(StoreError::UnknownBase {
-                        dir: shelf.layout.root().to_owned(),
-                        id: base.clone(),
-                    });
-                }
-                shelf.backend.snapshot(&shelf.layout.result(base), &shelf.layout.draft(id))?;
-            }
+            Some(base) => shelf.backend.snapshot(&shelf.layout.result(base), &shelf.layout.draft(id))?,
         }
         Ok(Claim::Build(Box::new(draft)))
     }
@@ -73,12 +70,9 @@ impl<B: Backend> Store for LocalStore<B> {
     }
 
     fn find(&self, id: &StepId) -> Result<Option<Finished>, StoreError> {
-        if self.0.is_there(id)? {
-            // A full disk is no reason to refuse what is there.
-            if let Err(error) = self.0.database.touch(id) {
-                tracing::warn!("{error}");
-            }
-            return Ok(Some(Finished { dir: self.0.layout.result(id) }));
+        if let Some(in_use) = self.0.hold(id)? {
+            self.0.database.touch(id);
+            return Ok(Some(Finished { dir: self.0.layout.result(id), _in_use: Arc::new(in_use) }));
         }
         self.0.database.forget(id, || self.0.is_there(id).unwrap_or(true))?;
         Ok(None)
@@ -116,14 +110,16 @@ impl<B: Backend> Store for LocalStore<B> {
         };
         let shelf = &self.0;
         let (result, draft) = (shelf.layout.result(id), shelf.layout.draft(id));
-        shelf.database.delete(id, || match result.exists() {
-            true => shelf.backend.revert(&result, &draft),
-            false => Ok(()),
+        shelf.database.delete(id, || match take_away(&result)? {
+            Away::Free { _dir } => shelf.backend.revert(&result, &draft),
+            Away::Used => Err(StoreError::InUse { id: id.clone() }),
+            Away::Gone => Ok(()),
         })?;
         shelf.backend.discard(&draft)
     }
 
     fn sync(&self) -> Result<(), StoreError> {
+        self.0.mark_used();
         self.0.unsynced.sync()
     }
 }
@@ -137,6 +133,35 @@ impl<B: Backend> Shelf<B> {
             Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => Ok(false),
             Err(error) => Err(StoreError::io("read", rootfs, error)),
         }
+    }
+
+    /// Uses the result `id`, if it is there as a whole.
+    fn hold(&self, id: &StepId) -> Result<Option<InUse>, StoreError> {
+        let in_use = hold(&self.layout.result(id))?;
+        Ok(if self.is_there(id)? { in_use } else { None })
+    }
+
+    /// Uses the result `id` to build on.
+    fn base(&self, id: &StepId) -> Result<InUse, StoreError> {
+        let unknown = || StoreError::UnknownBase { dir: self.layout.root().to_owned(), id: id.clone() };
+        self.hold(id)?.ok_or_else(unknown)
+    }
+
+    /// Writes down what was used. A full disk is no reason to refuse what is there.
+    pub(super) fn mark_used(&self) {
+        if let Err(error) = self.database.mark_used(|id| self.is_there(id).unwrap_or(false)) {
+            tracing::warn!("{error}");
+        }
+    }
+
+    /// Gives `id` its row, if its builder was killed after it had put the result in place and before that.
+    fn register(&self, id: &StepId, base: Option<&StepId>) -> Result<(), StoreError> {
+        let lock = self.locks.try_exclusive(id.as_str())?;
+        if lock.is_none() || !self.is_there(id)? || self.database.knows(id)? {
+            return Ok(());
+        }
+        tracing::info!(%id, "registering a result whose builder was killed");
+        self.database.add(id, base, || Ok(()))
     }
 
     fn drop_doubtful(&self, doubtful: &Doubtful) -> Result<(), StoreError> {
@@ -177,6 +202,7 @@ impl<B: Backend> Shelf<B> {
 
 impl<B: Backend> Drop for Shelf<B> {
     fn drop(&mut self) {
+        self.mark_used();
         if let Err(error) = self.unsynced.sync() {
             tracing::warn!("{error}");
         }

@@ -22,7 +22,6 @@ pub(super) struct Held {
 #[derive(Clone, Copy)]
 enum How {
     Wait,
-    WaitShared,
     Try,
 }
 
@@ -35,15 +34,6 @@ impl Locks {
     pub(super) fn exclusive(&self, name: &str) -> Result<Held, StoreError> {
         loop {
             if let Some(held) = self.lock(name, How::Wait)? {
-                return Ok(held);
-            }
-        }
-    }
-
-    /// Waits until nobody has `name` for himself; several may share it.
-    pub(super) fn shared(&self, name: &str) -> Result<Held, StoreError> {
-        loop {
-            if let Some(held) = self.lock(name, How::WaitShared)? {
                 return Ok(held);
             }
         }
@@ -91,7 +81,6 @@ fn take(file: &File, how: How) -> io::Result<bool> {
     loop {
         let result = match how {
             How::Wait => file.lock(),
-            How::WaitShared => file.lock_shared(),
             How::Try => match file.try_lock() {
                 Err(TryLockError::WouldBlock) => return Ok(false),
                 Err(TryLockError::Error(error)) => Err(error),
@@ -149,16 +138,5 @@ mod tests {
             sweeper.join().unwrap();
             assert!(ends.iter().all(Result::is_ok));
         });
-    }
-
-    #[test]
-    fn a_name_that_is_shared_is_nobodys_own() {
-        let temp = tempfile::TempDir::new().unwrap();
-        let locks = Locks::new(temp.path().to_owned());
-        let (one, two) = (locks.shared("name").unwrap(), locks.shared("name").unwrap());
-        drop(one);
-        assert!(locks.try_exclusive("name").unwrap().is_none());
-        drop(two);
-        assert!(locks.try_exclusive("name").unwrap().is_some());
     }
 }

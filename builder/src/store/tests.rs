@@ -162,6 +162,7 @@ fn finding_a_result_marks_it_as_used() {
     let database = Connection::open(case.path("state/db/db.sqlite")).unwrap();
     database.execute("UPDATE builds SET used = '2001-02-03 04:05:06', created = used", []).unwrap();
     assert!(case.found(1));
+    case.store.sync().unwrap();
     let select = "SELECT used > '2020', created < '2020' OR created > '2020' FROM builds";
     assert_eq!(database.query_row(select, [], |row| Ok((row.get(0)?, row.get(1)?))).unwrap(), (true, true));
 }
@@ -194,12 +195,31 @@ fn a_result_in_the_making_is_not_deleted() {
 }
 
 #[test]
+fn a_result_that_is_used_is_not_deleted_by_anybody() {
+    let case = Case::new();
+    let used = case.make(1, None);
+    let others = open(&url(case.temp.path())).unwrap();
+    let refusal = format!("cannot delete {}: a build is using it; try again when it is done", id(1));
+    assert_eq!(others.delete(&id(1)).unwrap_err().to_string(), refusal);
+    let clone = used.clone();
+    drop(used);
+    assert_eq!(others.delete(&id(1)).unwrap_err().to_string(), refusal);
+    drop(clone);
+    let draft = case.draft(2, Some(1));
+    assert_eq!(others.delete(&id(1)).unwrap_err().to_string(), refusal);
+    drop(draft);
+    others.delete(&id(1)).unwrap();
+    assert!(case.rows().is_empty());
+}
+
+#[test]
 fn a_result_without_a_row_gets_one_when_it_is_found() {
     let case = Case::new();
     case.make(1, None);
     let database = Connection::open(case.path("state/db/db.sqlite")).unwrap();
     database.execute("DELETE FROM builds", []).unwrap();
     assert!(case.found(1));
+    case.store.sync().unwrap();
     assert_eq!(case.rows(), [row(1, 0, None)]);
 }
 

@@ -5,8 +5,11 @@
 //! cost it more than all the rest (and wait for whatever else the machine is writing). So each result is noted
 //! in `state/unsynced/BOOT/ID` before it is put in place: file systems keep the order of such changes. The note
 //! goes when the file system was synced; one from an earlier boot means that the result must go.
+//!
+//! The note holds the id of what the result was made from, for a builder may be killed after it has put the
+//! result in place and before it has registered it.
 use std::fs::{self, File};
-use std::io;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -32,15 +35,17 @@ impl Unsynced {
         Ok(Self { this_boot: dir.join(boot), dir, pending: AtomicBool::new(false) })
     }
 
-    /// Notes `id`, which is about to be put in place.
-    pub(super) fn note(&self, id: &StepId) -> Result<(), StoreError> {
+    /// Notes `id`, made from `base`, which is about to be put in place.
+    pub(super) fn note(&self, id: &StepId, base: Option<&StepId>) -> Result<(), StoreError> {
         let note = self.this_boot.join(id.as_str());
         let mut made = File::create(&note);
         if matches!(&made, Err(error) if error.kind() == io::ErrorKind::NotFound) {
             fs::create_dir_all(&self.this_boot).map_err(|e| StoreError::io("make", &self.this_boot, e))?;
             made = File::create(&note);
         }
-        made.map_err(|e| StoreError::io("write", note, e))?;
+        let base = base.map_or("", StepId::as_str);
+        let noted = made.and_then(|mut file| file.write_all(base.as_bytes()));
+        noted.map_err(|e| StoreError::io("write", note, e))?;
         self.pending.store(true, Ordering::Release);
         Ok(())
     }
@@ -62,6 +67,27 @@ impl Unsynced {
         let failed = |error| StoreError::io("sync", &self.dir, error);
         File::open(&self.dir).and_then(|dir| system::sync_file_system(&dir)).map_err(failed)?;
         noted.iter().try_for_each(|note| remove(note))
+    }
+
+    /// What this boot noted and did not sync yet: each result, and what it was made from. Some of them are of
+    /// builders that were killed, so [`Unsynced::sync`] has something to do now.
+    pub(super) fn noted(&self) -> Result<Vec<(StepId, Option<StepId>)>, StoreError> {
+        let mut found = Vec::new();
+        for note in list(&self.this_boot)? {
+            let Some(id) = note.file_name().and_then(|name| name.to_str()).and_then(StepId::parse) else {
+                continue;
+            };
+            match fs::read_to_string(&note) {
+                Ok(base) => found.push((id, StepId::parse(&base))),
+                // Somebody has just synced.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(StoreError::io("read", note, error)),
+            }
+        }
+        if !found.is_empty() {
+            self.pending.store(true, Ordering::Release);
+        }
+        Ok(found)
     }
 
     /// What earlier boots noted and never synced.

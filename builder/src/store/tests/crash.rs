@@ -99,6 +99,18 @@ fn a_power_failure_takes_the_results_that_were_not_on_the_device() {
 }
 
 #[test]
+fn a_result_whose_builder_was_killed_before_it_registered_it_gets_its_row() {
+    let mut case = Case::new();
+    case.make(1, None);
+    case.make(2, Some(1));
+    let database = Connection::open(case.path("state/db/db.sqlite")).unwrap();
+    database.execute_batch("DELETE FROM builds WHERE parent NOT NULL; UPDATE builds SET rc = 0").unwrap();
+    assert_eq!(case.rows(), [row(1, 0, None)]);
+    case.reopen();
+    assert_eq!(case.rows(), [row(1, 1, None), row(2, 0, Some(1))]);
+}
+
+#[test]
 fn results_of_this_boot_and_of_a_store_that_was_closed_stay() {
     let mut case = Case::new();
     case.make(1, None);
