@@ -37,9 +37,6 @@ pub enum BuildError {
     /// A network mode other than `host`.
     #[error("Unsupported network configuration [{}]", quoted_words(.0))]
     Network(Vec<OsString>),
-    /// A `run` with `(cache …)`.
-    #[error("cache volumes are not supported by the user sandbox yet; remove (cache …) from this run")]
-    Cache,
     /// A stage whose result vanished from the store while the build went on.
     #[error("the result of stage {} is no longer in the store; run the build again", quoted_text(.0.as_bytes()))]
     StageLost(OsString),
@@ -127,7 +124,6 @@ impl BuildError {
             | Self::Manifest(_)
             | Self::Copy(_)
             | Self::Network(_)
-            | Self::Cache
             | Self::Fetch(_)
             | Self::Transfer(_) => Kind::Build,
         }

@@ -63,6 +63,8 @@ impl RuncSandbox {
     async fn run_step(&self, command: &Command, output: OwnedFd) -> Result<Status, SandboxError> {
         let runtime = self.runtime()?;
         let user = ids(&command.user)?;
+        let asked = command.secrets.iter().map(|(target, _)| target);
+        asked.chain(command.caches.iter().map(|(_, target)| target)).try_for_each(|t| absolute(t))?;
         // In this order, for they are undone in the other one.
         let bundle = Bundle::make(&self.config.state)?;
         let files = bundle.files(command.host_network)?;
@@ -119,6 +121,17 @@ fn ids(user: &User) -> Result<(u32, u32), SandboxError> {
             reason: "names are for Windows; write (user (uid U) (gid G))".to_owned(),
         }),
     }
+}
+
+/// A container has no directory that a relative path could start from.
+fn absolute(target: &Path) -> Result<(), SandboxError> {
+    if target.is_absolute() {
+        return Ok(());
+    }
+    Err(SandboxError::Unusable {
+        what: format!("(target {})", target.display()),
+        reason: "it must be an absolute path, that is, begin with '/'".to_owned(),
+    })
 }
 
 /// A name that nothing else on this machine has: cgroups are named after containers.

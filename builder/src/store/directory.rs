@@ -1,4 +1,5 @@
 //! Plain directories, on any file system. Where it can share blocks between files, clones cost no data.
+use std::ffi::{OsStr, OsString};
 use std::fs::{self, DirBuilder};
 use std::io;
 use std::os::unix::fs::DirBuilderExt;
@@ -6,6 +7,7 @@ use std::path::Path;
 
 use super::StoreError;
 use super::backend::Backend;
+use super::cache;
 use crate::transfer::clone::clone_tree;
 use crate::transfer::remove::remove_tree;
 
@@ -34,6 +36,22 @@ impl Backend for Directories {
 
     fn revert(&self, result: &Path, draft: &Path) -> Result<(), StoreError> {
         fs::rename(result, draft).map_err(|e| StoreError::io("take back", result, e))
+    }
+
+    fn cache_name(&self, name: &OsStr) -> OsString {
+        cache::directory_name(name)
+    }
+
+    fn create_volume(&self, dir: &Path) -> Result<(), StoreError> {
+        make(dir)
+    }
+
+    fn clone_volume(&self, volume: &Path, clone: &Path) -> Result<(), StoreError> {
+        Ok(clone_tree(volume, clone, None)?)
+    }
+
+    fn move_volume(&self, from: &Path, to: &Path) -> Result<(), StoreError> {
+        fs::rename(from, to).map_err(|e| StoreError::io("put in place", to, e))
     }
 
     fn discard(&self, dir: &Path) -> Result<(), StoreError> {
