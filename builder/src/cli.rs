@@ -1,10 +1,14 @@
 //! The command line of `obuilder`.
+#[cfg(target_os = "linux")]
+mod build;
 mod building;
 mod check;
 mod error;
 mod input;
 mod logging;
 mod macos;
+mod place;
+mod rights;
 mod signals;
 
 use std::ffi::OsString;
@@ -26,6 +30,9 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Build a spec, each step in a container
+    #[cfg(target_os = "linux")]
+    Build(build::Build),
     /// Build a spec, each step as a user whose /usr/local is its own
     Macos(macos::Macos),
     /// Check a spec without building it
@@ -40,6 +47,8 @@ pub fn main(args: impl Iterator<Item = OsString>) -> ExitCode {
     };
     cli.logging.start();
     let done = match &cli.command {
+        #[cfg(target_os = "linux")]
+        Command::Build(command) => command.run(),
         Command::Macos(command) => command.run(),
         Command::Check(command) => command.run(),
     };

@@ -6,6 +6,8 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 use super::logging::Format;
 use crate::engine::{self, BuildError};
+use crate::fetch::FetchError;
+use crate::spec::printer::quoted_text;
 
 /// Why a command failed, for the person who gave it.
 #[derive(Debug)]
@@ -100,7 +102,18 @@ impl From<BuildError> for CommandError {
             engine::Kind::Machine => Kind::Environment,
             engine::Kind::Cancelled => Kind::Cancelled,
         };
-        Self::new(kind, error.to_string())
+        Self::new(kind, told(&error))
+    }
+}
+
+/// As OBuilder tells it. Two failures it leaves to its language to print.
+fn told(error: &BuildError) -> String {
+    match error {
+        BuildError::Shared(error) => told(error),
+        BuildError::Network(_) | BuildError::Fetch(FetchError::Docker { .. }) => {
+            format!("Failure({})", quoted_text(error.to_string().as_bytes()))
+        }
+        _ => error.to_string(),
     }
 }
 

@@ -1,11 +1,13 @@
 //! Plain directories, on any file system. Where it can share blocks between files, clones cost no data.
 use std::collections::HashMap;
+use std::ffi::{OsStr, OsString};
 use std::fs::{self, DirBuilder};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::Path;
 
 use super::backend::Backend;
+use super::cache;
 use super::{StoreError, Time};
 use crate::step::StepId;
 use crate::transfer::clone::clone_tree;
@@ -36,6 +38,22 @@ impl Backend for Directories {
 
     fn revert(&self, result: &Path, draft: &Path) -> Result<(), StoreError> {
         fs::rename(result, draft).map_err(|e| StoreError::io("take back", result, e))
+    }
+
+    fn cache_name(&self, name: &OsStr) -> OsString {
+        cache::directory_name(name)
+    }
+
+    fn create_volume(&self, dir: &Path) -> Result<(), StoreError> {
+        make(dir)
+    }
+
+    fn clone_volume(&self, volume: &Path, clone: &Path) -> Result<(), StoreError> {
+        Ok(clone_tree(volume, clone, None)?)
+    }
+
+    fn move_volume(&self, from: &Path, to: &Path) -> Result<(), StoreError> {
+        fs::rename(from, to).map_err(|e| StoreError::io("put in place", to, e))
     }
 
     fn discard(&self, dir: &Path) -> Result<(), StoreError> {

@@ -2,6 +2,7 @@
 //!
 //! The store's directory is open to all; what is in it only to us. Trees of results belong to build users,
 //! who must not reach any but their own, and they reach that by other ways (a mount).
+use std::ffi::OsStr;
 use std::fs::{self, DirBuilder, Permissions};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
@@ -69,6 +70,18 @@ impl Layout {
 
     pub(super) fn draft(&self, id: &StepId) -> PathBuf {
         self.drafts().join(id.as_str())
+    }
+
+    pub(super) fn caches(&self) -> PathBuf {
+        self.root.join("cache")
+    }
+
+    pub(super) fn cache(&self, name: &OsStr) -> PathBuf {
+        self.caches().join(name)
+    }
+
+    pub(super) fn cache_clones(&self) -> PathBuf {
+        self.root.join("cache-tmp")
     }
 
     pub(super) fn database(&self) -> PathBuf {

@@ -1,6 +1,6 @@
 //! A store in a directory of this machine, whatever its backend: finding, claiming, deleting, and clearing up.
 use std::collections::HashSet;
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -14,7 +14,7 @@ use super::in_use::{Away, InUse, hold, take_away};
 use super::layout::Layout;
 use super::lock::{Held, Locks};
 use super::unsynced::{Doubtful, Unsynced};
-use super::{Claim, Entry, Finished, Store, StoreError};
+use super::{Claim, Entry, Finished, Store, StoreError, Volume};
 use crate::step::StepId;
 
 /// The lock of those who open a store. No id has this name.
@@ -44,6 +44,7 @@ impl<B: Backend> LocalStore<B> {
         shelf.unsynced.doubtful()?.iter().try_for_each(|doubtful| shelf.drop_doubtful(doubtful))?;
         shelf.unsynced.noted()?.iter().try_for_each(|(id, base)| shelf.register(id, base.as_ref()))?;
         shelf.clear_drafts()?;
+        shelf.clear_clones()?;
         shelf.locks.sweep()?;
         Ok(Self(Arc::new(shelf)))
     }
@@ -126,6 +127,18 @@ impl<B: Backend> Store for LocalStore<B> {
         Ok(rows)
     }
 
+    fn cache(&self, name: &OsStr, owner: (u32, u32)) -> Result<Box<dyn Volume>, StoreError> {
+        self.0.volume(name, owner)
+    }
+
+    fn caches(&self) -> Result<Vec<OsString>, StoreError> {
+        self.0.volumes()
+    }
+
+    fn delete_cache(&self, name: &OsStr) -> Result<(), StoreError> {
+        self.0.remove_volume(name)
+    }
+
     fn delete(&self, id: &StepId) -> Result<(), StoreError> {
         let Some(_lock) = self.0.locks.try_exclusive(id.as_str())? else {
             return Err(StoreError::InUse { id: id.clone() });
@@ -187,6 +200,9 @@ impl<B: Backend> Shelf<B> {
     }
 
     fn drop_doubtful(&self, doubtful: &Doubtful) -> Result<(), StoreError> {
+        if let Some(name) = doubtful.volume() {
+            return self.drop_doubtful_volume(&name, doubtful);
+        }
         let Some(id) = &doubtful.id else { return doubtful.settle() };
         let _lock = self.locks.exclusive(id.as_str())?;
         if !doubtful.is_open() {
@@ -195,6 +211,14 @@ impl<B: Backend> Shelf<B> {
         tracing::warn!(%id, "dropped a result that may have been spoilt by a power failure");
         self.backend.discard(&self.layout.result(id))?;
         self.database.forget(id, || false)?;
+        doubtful.settle()
+    }
+
+    fn drop_doubtful_volume(&self, name: &OsStr, doubtful: &Doubtful) -> Result<(), StoreError> {
+        if doubtful.is_open() && self.layout.cache(name).exists() {
+            tracing::warn!(?name, "dropped a cache that may have been spoilt by a power failure");
+            self.remove_volume(name)?;
+        }
         doubtful.settle()
     }
 

@@ -8,14 +8,19 @@
 //!
 //! The note holds the id of what the result was made from, for a builder may be killed after it has put the
 //! result in place and before it has registered it.
+use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
 use std::io::{self, Write};
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::StoreError;
 use super::system;
 use crate::step::StepId;
+
+/// How the notes about cache volumes begin. No id does.
+const VOLUME: &str = "cache-";
 
 pub(super) struct Unsynced {
     dir: PathBuf,
@@ -37,13 +42,23 @@ impl Unsynced {
 
     /// Notes `id`, made from `base`, which is about to be put in place.
     pub(super) fn note(&self, id: &StepId, base: Option<&StepId>) -> Result<(), StoreError> {
-        let note = self.this_boot.join(id.as_str());
+        self.write(OsStr::new(id.as_str()), base.map_or("", StepId::as_str))
+    }
+
+    /// Notes the cache volume that the store calls `name`, which is about to be put in place.
+    pub(super) fn note_volume(&self, name: &OsStr) -> Result<(), StoreError> {
+        let mut note = OsString::from(VOLUME);
+        note.push(name);
+        self.write(&note, "")
+    }
+
+    fn write(&self, name: &OsStr, base: &str) -> Result<(), StoreError> {
+        let note = self.this_boot.join(name);
         let mut made = File::create(&note);
         if matches!(&made, Err(error) if error.kind() == io::ErrorKind::NotFound) {
             fs::create_dir_all(&self.this_boot).map_err(|e| StoreError::io("make", &self.this_boot, e))?;
             made = File::create(&note);
         }
-        let base = base.map_or("", StepId::as_str);
         let noted = made.and_then(|mut file| file.write_all(base.as_bytes()));
         noted.map_err(|e| StoreError::io("write", note, e))?;
         self.pending.store(true, Ordering::Release);
@@ -107,6 +122,12 @@ impl Unsynced {
 }
 
 impl Doubtful {
+    /// What the store calls the cache volume this is about, if it is about one.
+    pub(super) fn volume(&self) -> Option<OsString> {
+        let name = self.note.file_name()?.as_bytes().strip_prefix(VOLUME.as_bytes())?;
+        Some(OsStr::from_bytes(name).to_owned())
+    }
+
     /// Whether nobody else has settled it meanwhile.
     pub(super) fn is_open(&self) -> bool {
         self.note.exists()
