@@ -3,11 +3,20 @@
 mod build;
 mod building;
 mod check;
+mod clean;
+mod delete;
+mod doctor;
+mod duration;
 mod error;
+mod existing;
 mod input;
+mod json;
+mod log;
 mod logging;
+mod ls;
 mod macos;
 mod place;
+mod prune;
 mod rights;
 mod signals;
 
@@ -37,6 +46,18 @@ enum Command {
     Macos(macos::Macos),
     /// Check a spec without building it
     Check(check::Check),
+    /// List the results in a store
+    Ls(ls::Ls),
+    /// Show what the step that made a result printed
+    Log(log::Log),
+    /// Delete a result and all that was made from it
+    Delete(delete::Delete),
+    /// Delete the least recently used results, as far as rules let them go
+    Prune(prune::Prune),
+    /// Delete every result
+    Clean(clean::Clean),
+    /// Tell and mend what differs in a store
+    Doctor(doctor::Doctor),
 }
 
 /// Runs the command that `args` (the program's name first) ask for.
@@ -51,6 +72,12 @@ pub fn main(args: impl Iterator<Item = OsString>) -> ExitCode {
         Command::Build(command) => command.run(),
         Command::Macos(command) => command.run(),
         Command::Check(command) => command.run(),
+        Command::Ls(command) => command.run(),
+        Command::Log(command) => command.run(),
+        Command::Delete(command) => command.run(),
+        Command::Prune(command) => command.run(),
+        Command::Clean(command) => command.run(),
+        Command::Doctor(command) => command.run(),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

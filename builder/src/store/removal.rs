@@ -32,11 +32,7 @@ pub struct Removed {
 ///
 /// # Errors
 /// One of them is in use, or cannot be removed; those before it are gone.
-pub fn delete(
-    store: &dyn Store,
-    id: &StepId,
-    mut going: impl FnMut(&StepId) -> Result<(), StoreError>,
-) -> Result<usize, StoreError> {
+pub fn delete(store: &dyn Store, id: &StepId, mut going: impl FnMut(&StepId)) -> Result<usize, StoreError> {
     let entries = store.list()?;
     let mut children: HashMap<&StepId, Vec<&StepId>> = HashMap::new();
     for entry in &entries {
@@ -53,7 +49,7 @@ pub fn delete(
     let known: HashSet<_> = entries.iter().map(|entry| &entry.id).collect();
     let mut removed = 0;
     for id in order.into_iter().rev().filter(|id| known.contains(id)) {
-        going(id)?;
+        going(id);
         store.delete(id)?;
         removed += 1;
     }
@@ -64,10 +60,7 @@ pub fn delete(
 ///
 /// # Errors
 /// Something cannot be removed; what went before it is gone.
-pub fn clean(
-    store: &dyn Store,
-    gone: impl FnMut(&StepId) -> Result<(), StoreError>,
-) -> Result<Removed, StoreError> {
+pub fn clean(store: &dyn Store, gone: impl FnMut(&StepId)) -> Result<Removed, StoreError> {
     remove(store, gone, |_, _| Ok(true))
 }
 
@@ -76,11 +69,7 @@ pub fn clean(
 ///
 /// # Errors
 /// Something cannot be removed, or the file system cannot be asked how full it is; what went before is gone.
-pub fn prune(
-    store: &dyn Store,
-    rules: &Rules,
-    gone: impl FnMut(&StepId) -> Result<(), StoreError>,
-) -> Result<Removed, StoreError> {
+pub fn prune(store: &dyn Store, rules: &Rules, gone: impl FnMut(&StepId)) -> Result<Removed, StoreError> {
     let newest = rules.older_than.map(|age| {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         Time(now.saturating_sub(age).as_secs().try_into().unwrap_or(i64::MAX))
@@ -98,7 +87,7 @@ pub fn prune(
 /// Removes results as long as `may_go`, which is given the next one and how many there are, says so.
 fn remove(
     store: &dyn Store,
-    mut gone: impl FnMut(&StepId) -> Result<(), StoreError>,
+    mut gone: impl FnMut(&StepId),
     may_go: impl Fn(&Entry, usize) -> Result<bool, StoreError>,
 ) -> Result<Removed, StoreError> {
     let entries = store.list()?;
@@ -122,7 +111,7 @@ fn remove(
             }
             other => other?,
         }
-        gone(id)?;
+        gone(id);
         done.removed += 1;
         if let Some(parent) = parent(n) {
             children[parent] -= 1;
