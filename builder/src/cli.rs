@@ -3,6 +3,7 @@
 mod build;
 mod building;
 mod check;
+mod dockerfile;
 mod error;
 mod input;
 mod logging;
@@ -37,6 +38,8 @@ enum Command {
     Macos(macos::Macos),
     /// Check a spec without building it
     Check(check::Check),
+    /// Print a spec as a Dockerfile
+    Dockerfile(dockerfile::Dockerfile),
 }
 
 /// Runs the command that `args` (the program's name first) ask for.
@@ -51,6 +54,7 @@ pub fn main(args: impl Iterator<Item = OsString>) -> ExitCode {
         Command::Build(command) => command.run(),
         Command::Macos(command) => command.run(),
         Command::Check(command) => command.run(),
+        Command::Dockerfile(command) => command.run(),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
