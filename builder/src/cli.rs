@@ -5,6 +5,7 @@ mod building;
 mod check;
 mod clean;
 mod delete;
+mod dockerfile;
 mod doctor;
 mod duration;
 mod error;
@@ -46,6 +47,8 @@ enum Command {
     Macos(macos::Macos),
     /// Check a spec without building it
     Check(check::Check),
+    /// Print a spec as a Dockerfile
+    Dockerfile(dockerfile::Dockerfile),
     /// List the results in a store
     Ls(ls::Ls),
     /// Show what the step that made a result printed
@@ -72,6 +75,7 @@ pub fn main(args: impl Iterator<Item = OsString>) -> ExitCode {
         Command::Build(command) => command.run(),
         Command::Macos(command) => command.run(),
         Command::Check(command) => command.run(),
+        Command::Dockerfile(command) => command.run(),
         Command::Ls(command) => command.run(),
         Command::Log(command) => command.run(),
         Command::Delete(command) => command.run(),
