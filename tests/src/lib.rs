@@ -6,6 +6,7 @@
 
 pub mod binary;
 pub mod build;
+pub mod build_user;
 pub mod compare;
 pub mod copying;
 pub mod memory;
@@ -19,6 +20,7 @@ pub mod user;
 pub mod world;
 
 pub use build::Build;
+pub use build_user::BuildUser;
 pub use compare::Twin;
 pub use mount::Mount;
 pub use require::{Need, require};

@@ -68,18 +68,20 @@ impl FileSystem {
         Ok(Self { prefix, daemon: Some(daemon) })
     }
 
-    /// Whether it is still there, as far as one can tell.
+    /// Whether it is still there.
     ///
     /// # Errors
-    /// It was started here and has ended.
+    /// It has ended.
     pub fn check(&mut self) -> Result<(), SandboxError> {
         let ended = self.daemon.as_mut().and_then(|daemon| daemon.process.try_wait().ok().flatten());
-        match ended {
-            None => Ok(()),
-            Some(status) => {
-                Err(SandboxError::FileSystemEnded { prefix: self.prefix.clone(), status: status.to_string() })
-            }
-        }
+        let reason = match ended {
+            Some(status) => status.to_string(),
+            None => match self.prefix.metadata() {
+                Ok(_) => return Ok(()),
+                Err(error) => error.to_string(),
+            },
+        };
+        Err(SandboxError::FileSystemEnded { prefix: self.prefix.clone(), reason })
     }
 }
 

@@ -20,6 +20,11 @@ pub(crate) const ANCHOR: OFlag = OFlag::O_PATH.union(OFlag::O_NOFOLLOW).union(OF
 /// `open(2)` cannot set it.
 pub(crate) const EXEC_OPEN: i32 = 0x20;
 
+/// Whether a file is opened to be run.
+pub(crate) fn is_exec_open(flags: i32) -> bool {
+    flags & EXEC_OPEN != 0
+}
+
 /// Direct I/O, which has its own rules for buffers.
 pub(crate) const O_DIRECT: i32 = libc::O_DIRECT;
 
