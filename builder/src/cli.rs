@@ -1,10 +1,24 @@
 //! The command line of `obuilder`.
+#[cfg(target_os = "linux")]
+mod build;
 mod building;
 mod check;
+mod clean;
+mod delete;
+mod dockerfile;
+mod doctor;
+mod duration;
 mod error;
+mod existing;
 mod input;
+mod json;
+mod log;
 mod logging;
+mod ls;
 mod macos;
+mod place;
+mod prune;
+mod rights;
 mod signals;
 
 use std::ffi::OsString;
@@ -26,10 +40,27 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Build a spec, each step in a container
+    #[cfg(target_os = "linux")]
+    Build(build::Build),
     /// Build a spec, each step as a user whose /usr/local is its own
     Macos(macos::Macos),
     /// Check a spec without building it
     Check(check::Check),
+    /// Print a spec as a Dockerfile
+    Dockerfile(dockerfile::Dockerfile),
+    /// List the results in a store
+    Ls(ls::Ls),
+    /// Show what the step that made a result printed
+    Log(log::Log),
+    /// Delete a result and all that was made from it
+    Delete(delete::Delete),
+    /// Delete the least recently used results, as far as rules let them go
+    Prune(prune::Prune),
+    /// Delete every result
+    Clean(clean::Clean),
+    /// Tell and mend what differs in a store
+    Doctor(doctor::Doctor),
 }
 
 /// Runs the command that `args` (the program's name first) ask for.
@@ -40,8 +71,17 @@ pub fn main(args: impl Iterator<Item = OsString>) -> ExitCode {
     };
     cli.logging.start();
     let done = match &cli.command {
+        #[cfg(target_os = "linux")]
+        Command::Build(command) => command.run(),
         Command::Macos(command) => command.run(),
         Command::Check(command) => command.run(),
+        Command::Dockerfile(command) => command.run(),
+        Command::Ls(command) => command.run(),
+        Command::Log(command) => command.run(),
+        Command::Delete(command) => command.run(),
+        Command::Prune(command) => command.run(),
+        Command::Clean(command) => command.run(),
+        Command::Doctor(command) => command.run(),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -3,6 +3,7 @@
 //! Strings are bytes, as in the original's language (`\195\169` is two bytes), hence [`OsString`].
 use std::ffi::OsString;
 
+pub mod dockerfile;
 mod error;
 mod fields;
 pub mod heading;

@@ -8,10 +8,11 @@ mod data;
 mod descent;
 mod error;
 pub mod remove;
-mod rooted;
+pub(crate) mod rooted;
 mod system;
 #[cfg(test)]
 pub(crate) mod trees;
+pub mod unpack;
 
 pub use error::TransferError;
 pub(crate) use error::explain;

@@ -5,12 +5,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use clap::Args;
-use clap::builder::{OsStringValueParser, TypedValueParser};
 
 use super::building;
 use super::error::CommandError;
-use super::input::{self, SecretFile};
-use crate::engine::{Builder, Order};
+use super::input::Input;
+use super::rights::require_root;
+use crate::engine::Builder;
 use crate::fetch::HomeTemplates;
 use crate::host::{Host, SystemHost, enter_private_mount_namespace};
 use crate::sandbox::{UserConfig, UserSandbox, View};
@@ -19,12 +19,8 @@ use crate::store::{self, StoreUrl};
 /// Build a spec.
 #[derive(Args)]
 pub(super) struct Macos {
-    /// The source tree of (copy (from context) …)
-    #[arg(value_name = "SRC")]
-    source: PathBuf,
-    /// The spec
-    #[arg(short, long = "file", value_name = "SPEC")]
-    file: PathBuf,
+    #[command(flatten)]
+    input: Input,
     /// Where results are kept
     #[arg(long, value_name = "KIND:PLACE", default_value = "rsync:/var/lib/obuilder")]
     store: OsString,
@@ -47,13 +43,6 @@ pub(super) struct Macos {
     /// Where base images are [default: the directory of the machine's homes]
     #[arg(long, value_name = "DIR")]
     base_images: Option<PathBuf>,
-    /// A secret that steps may ask for
-    #[arg(long = "secret", value_name = "ID:FILE", value_parser = secret_file())]
-    secrets: Vec<SecretFile>,
-}
-
-fn secret_file() -> impl TypedValueParser<Value = SecretFile> {
-    OsStringValueParser::new().try_map(|text| SecretFile::parse(&text))
 }
 
 fn parse_uid(text: &str) -> Result<u32, &'static str> {
@@ -62,27 +51,16 @@ fn parse_uid(text: &str) -> Result<u32, &'static str> {
 
 impl Macos {
     pub(super) fn run(&self) -> Result<(), CommandError> {
-        let spec = input::spec(&self.file)?;
-        let source = self.source()?;
-        let secrets = self.secrets.iter().map(SecretFile::read).collect::<Result<_, _>>()?;
+        let order = self.input.order()?;
         let url = StoreUrl::parse(&self.store).map_err(|error| CommandError::usage(error.to_string()))?;
-        require_root()?;
+        require_root("making users and mounts")?;
         // Before any thread is started: what the build mounts is nobody else's to see.
         enter_private_mount_namespace().map_err(environment)?;
         let store = store::open(&url).map_err(environment)?;
         let sandbox = self.sandbox(&store.dir().join("state/sandbox"))?;
         let fetch = Arc::new(HomeTemplates::new(self.base_images()));
         let builder = Builder::new(store, Arc::new(sandbox), fetch);
-        building::run(&builder, &Order { spec, source, secrets })
-    }
-
-    fn source(&self) -> Result<PathBuf, CommandError> {
-        let source = self.source.canonicalize();
-        let source = source.map_err(|error| input::unreadable("source tree", &self.source, &error))?;
-        if source.is_dir() {
-            return Ok(source);
-        }
-        Err(CommandError::usage(format!("the source tree {} is not a directory", self.source.display())))
+        building::run(&builder, &order)
     }
 
     /// The sandbox. It makes users and mounts with the first step that runs.
@@ -141,14 +119,6 @@ fn own_executable() -> Result<PathBuf, CommandError> {
 
 fn environment(error: impl std::fmt::Display) -> CommandError {
     CommandError::environment(error.to_string())
-}
-
-fn require_root() -> Result<(), CommandError> {
-    if nix::unistd::geteuid().is_root() {
-        return Ok(());
-    }
-    Err(CommandError::environment("not run as root, which making users and mounts needs")
-        .hint("run it with sudo"))
 }
 
 #[cfg(test)]

@@ -165,6 +165,12 @@ impl UserSandbox {
     }
 
     async fn run_step(&self, command: &Command, output: OwnedFd) -> Result<Status, SandboxError> {
+        if !command.caches.is_empty() {
+            return Err(SandboxError::Unusable {
+                what: "(cache …)".to_owned(),
+                reason: "the user sandbox does not have cache volumes yet".to_owned(),
+            });
+        }
         let account = self.account()?;
         // In this order, for they are undone in the other one.
         let _uid = self.take_uid().await?;
