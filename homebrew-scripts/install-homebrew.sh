@@ -141,7 +141,10 @@ PROFILE
 prefix=/usr/local remote='' core_remote='' packages=''
 installer=https://raw.githubusercontent.com/Homebrew/install/HEAD/install.sh
 while [ $# -gt 0 ]; do
-    case $1 in --*=*) check_word "${1%%=*}" "${1#*=}" ;; esac
+    case $1 in
+        --packages=) ;;
+        --*=*) check_word "${1%%=*}" "${1#*=}" ;;
+    esac
     case $1 in
         -h | --help)
             help
