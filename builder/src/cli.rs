@@ -5,6 +5,9 @@ mod building;
 mod check;
 mod dockerfile;
 mod error;
+mod fmt;
+#[cfg(target_os = "linux")]
+mod healthcheck;
 mod input;
 mod logging;
 mod macos;
@@ -40,6 +43,11 @@ enum Command {
     Check(check::Check),
     /// Print a spec as a Dockerfile
     Dockerfile(dockerfile::Dockerfile),
+    /// Print a spec, laid out
+    Fmt(fmt::Fmt),
+    /// Check that this machine can build
+    #[cfg(target_os = "linux")]
+    Healthcheck(healthcheck::Healthcheck),
 }
 
 /// Runs the command that `args` (the program's name first) ask for.
@@ -55,6 +63,9 @@ pub fn main(args: impl Iterator<Item = OsString>) -> ExitCode {
         Command::Macos(command) => command.run(),
         Command::Check(command) => command.run(),
         Command::Dockerfile(command) => command.run(),
+        Command::Fmt(command) => command.run(),
+        #[cfg(target_os = "linux")]
+        Command::Healthcheck(command) => command.run(),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
