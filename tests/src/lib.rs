@@ -7,6 +7,7 @@
 pub mod binary;
 pub mod build;
 pub mod compare;
+pub mod containers;
 pub mod copying;
 pub mod memory;
 pub mod mount;
@@ -20,6 +21,7 @@ pub mod world;
 
 pub use build::Build;
 pub use compare::Twin;
+pub use containers::Containers;
 pub use mount::Mount;
 pub use require::{Need, require};
 pub use scratch::Scratch;
