@@ -11,6 +11,7 @@ mod healthcheck;
 mod input;
 mod logging;
 mod macos;
+#[cfg(target_os = "linux")]
 mod place;
 mod rights;
 mod signals;

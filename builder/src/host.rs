@@ -164,8 +164,8 @@ pub enum HostError {
         /// Which they are.
         left: Vec<Process>,
     },
-    /// The process may not do what needs root.
-    #[error("{what}: {source}; run obuilder as root")]
+    /// The process may not do what needs root, or root in a container that is not allowed it.
+    #[error("{what}: {source}; obuilder needs root, and in a container the right to mount (CAP_SYS_ADMIN)")]
     NotPermitted {
         /// What was being done.
         what: &'static str,

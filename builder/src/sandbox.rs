@@ -190,12 +190,12 @@ pub enum SandboxError {
         reason: String,
     },
     /// The file system went away under a running step.
-    #[error("obuilderfs on {} ended while the step ran ({status}); its messages say why", prefix.display())]
+    #[error("obuilderfs on {} ended while the step ran ({reason})", prefix.display())]
     FileSystemEnded {
         /// The mount point.
         prefix: PathBuf,
-        /// How it ended.
-        status: String,
+        /// How it ended, or what a look at the mount gives now.
+        reason: String,
     },
     /// The spec asks for what its step cannot have.
     #[error("{what}: {reason}")]

@@ -14,15 +14,10 @@ use nix::unistd::UnlinkatFlags;
 use crate::platform;
 
 pub(crate) use crate::platform::{
-    DirStream, EXEC_OPEN, Handle, O_DIRECT, chmod, chown, copy_range, fallocate, get_xattr, handle_of, link,
-    list_xattrs, mknod, open_handle, readlink, remove_xattr, rename, reopen, seek, set_times, set_xattr,
-    stat, stat_at, truncate,
+    DirStream, EXEC_OPEN, Handle, HandleKey, O_DIRECT, chmod, chown, copy_range, fallocate, get_xattr,
+    handle_of, is_exec_open, link, list_xattrs, mknod, open_handle, readlink, remove_xattr, rename, reopen,
+    seek, set_times, set_xattr, stat, stat_at, truncate,
 };
-
-/// Whether a file is opened to be run.
-pub(crate) fn is_exec_open(flags: i32) -> bool {
-    EXEC_OPEN != 0 && flags & EXEC_OPEN == EXEC_OPEN
-}
 
 /// A point in time; seconds may be negative.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

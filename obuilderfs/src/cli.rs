@@ -1,4 +1,7 @@
 //! The command line, shared by the `obuilderfs` binary and by `obuilder`, which starts it as a child.
+mod enter;
+mod status;
+
 use std::ffi::OsString;
 use std::io::{self, IsTerminal, Read, Write};
 use std::os::fd::{FromRawFd, OwnedFd, RawFd};
@@ -8,9 +11,13 @@ use std::process::ExitCode;
 use clap::Parser;
 use tracing::level_filters::LevelFilter;
 
+use self::enter::Enter;
+use self::status::Status;
 use crate::options::Options;
-use crate::session::{Lifeline, Mount};
+use crate::session::{Lifeline, Map, Mount};
 
+/// The directory of a home that the main mount point shows.
+const LOCAL: &str = "local";
 /// Exit code for a wrong command line.
 const USAGE: u8 = 2;
 /// Exit code when the machine lacks something or the mount failed.
@@ -20,6 +27,9 @@ const ENVIRONMENT: u8 = 3;
 ///
 /// The tree is `local` in the home that the scoreboard's link named by the user's uid points to. Users without
 /// a link see the fallback.
+///
+/// `obuilderfs status MOUNTPOINT` shows what a mount is doing; `obuilderfs enter MOUNTPOINT -- COMMAND` runs a
+/// command in a private view. Both have a --help.
 #[derive(Debug, Parser)]
 #[command(name = "obuilderfs", version)]
 struct Arguments {
@@ -29,6 +39,9 @@ struct Arguments {
     mountpoint: PathBuf,
     /// What users without a link see [default: what the mount covers].
     fallback: Option<PathBuf>,
+    /// Mount this too: a directory of each home, or `.` for the home itself, in the same process.
+    #[arg(long, value_name = "MOUNTPOINT=SUBDIRECTORY", value_parser = parse_map)]
+    map: Vec<Map>,
     /// Stay in the foreground and log to standard error.
     #[arg(short, long)]
     foreground: bool,
@@ -53,13 +66,16 @@ struct Arguments {
 /// unmount, 2 for a wrong command line, 3 if the mount could not be made.
 pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let all: Vec<OsString> = arguments.into_iter().collect();
-    let parsed = match Arguments::try_parse_from(&all) {
-        Ok(parsed) => parsed,
-        Err(e) => {
-            let _ = e.print();
-            return ExitCode::from(if e.use_stderr() { USAGE } else { 0 });
-        }
-    };
+    // A scoreboard of that name can still be given as ./status.
+    match all.get(1).and_then(|word| word.to_str()) {
+        Some("status") => return parsed(&all[1..], |status: Status| status.run()),
+        Some("enter") => return parsed(&all[1..], Enter::run),
+        _ => {}
+    }
+    parsed(&all, |arguments: Arguments| serve(arguments, &all))
+}
+
+fn serve(parsed: Arguments, all: &[OsString]) -> ExitCode {
     let mut options = Options::default();
     for list in &parsed.options {
         if let Err(e) = options.add(list) {
@@ -68,17 +84,44 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     }
     log_to_stderr(parsed.verbose);
     if !parsed.foreground && !parsed.daemon {
-        return start_daemon(&all);
+        return start_daemon(all);
     }
     let fallback = parsed.fallback.clone().or_else(|| options.fallback.clone());
-    let (scoreboard, mountpoint) = (parsed.scoreboard.clone(), parsed.mountpoint.clone());
+    let scoreboard = parsed.scoreboard.clone();
+    let main = Map { mountpoint: parsed.mountpoint.clone(), subdirectory: Some(LOCAL.to_owned()) };
+    let maps = std::iter::once(main).chain(parsed.map.iter().cloned()).collect();
     let lifeline = match parsed.lifeline() {
         Ok(lifeline) => lifeline,
         Err(e) => return fail(ENVIRONMENT, &e),
     };
-    match (Mount { scoreboard, mountpoint, fallback, options }).serve(lifeline) {
+    match (Mount { scoreboard, maps, fallback, options }).serve(lifeline) {
         Ok(()) => ExitCode::SUCCESS,
         Err(e) => fail(ENVIRONMENT, &e),
+    }
+}
+
+/// `MOUNTPOINT=SUBDIRECTORY`.
+fn parse_map(text: &str) -> Result<Map, String> {
+    let (mountpoint, subdirectory) =
+        text.rsplit_once('=').ok_or("expected MOUNTPOINT=SUBDIRECTORY, such as /home/build=.")?;
+    let subdirectory = match subdirectory {
+        "." => None,
+        name if name.is_empty() || name == ".." || name.contains('/') => {
+            return Err(format!("'{name}' is not a name in the home; give one, or . for the home itself"));
+        }
+        name => Some(name.to_owned()),
+    };
+    Ok(Map { mountpoint: PathBuf::from(mountpoint), subdirectory })
+}
+
+/// Parses the words of a command and runs it.
+fn parsed<C: Parser>(words: &[OsString], run: impl FnOnce(C) -> ExitCode) -> ExitCode {
+    match C::try_parse_from(words) {
+        Ok(command) => run(command),
+        Err(e) => {
+            let _ = e.print();
+            ExitCode::from(if e.use_stderr() { USAGE } else { 0 })
+        }
     }
 }
 

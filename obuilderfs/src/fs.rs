@@ -2,28 +2,37 @@
 //!
 //! Every operation finds its view and its object with the daemon's rights, and acts on it with the caller's.
 mod attributes;
+mod coherence;
 mod control;
 mod data;
 mod directories;
 mod handles;
 mod namespace;
+mod retirement;
+mod status;
 mod xattrs;
 
 use std::ffi::OsStr;
 use std::os::fd::{AsFd, OwnedFd};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use nix::errno::Errno;
 
 use crate::backing::{self, Stat};
 use crate::caller::Caller;
+use crate::changes::Changes;
 use crate::nodes::{CONTROL, Node, Nodes, ROOT};
-use crate::view::{View, Views, constant_directory};
+use crate::platform::{self, Kernel};
+use crate::statistics::Statistics;
+use crate::view::{View, constant_directory};
+use crate::views::Views;
 
 pub(crate) use attributes::{Change, TimeChange};
+pub(crate) use control::NAME as CONTROL_NAME;
 pub(crate) use data::OpenFile;
 use directories::OpenDir;
+pub(crate) use status::STATUS;
 
 use control::Tokens;
 use handles::Handles;
@@ -48,6 +57,9 @@ pub(crate) struct FileSystem {
     directories: Handles<OpenDir>,
     tokens: Tokens,
     shared: Lifetimes,
+    changes: Arc<Changes>,
+    kernel: OnceLock<Kernel>,
+    pub(crate) statistics: Statistics,
 }
 
 /// An object under a name, as the kernel is told of it; counted as looked up.
@@ -80,11 +92,13 @@ struct Place {
     dir: Arc<OwnedFd>,
     /// The mount point itself, which all views share.
     at_root: bool,
+    /// Names that change in it become known.
+    covered: bool,
 }
 
 impl FileSystem {
     /// Serves `views`; holds at most `descriptors` open for objects that are not open files.
-    pub(crate) fn new(views: Views, shared: Lifetimes, descriptors: usize) -> Self {
+    pub(crate) fn new(views: Views, shared: Lifetimes, changes: Changes, descriptors: usize) -> Self {
         Self {
             views,
             nodes: Nodes::new(descriptors),
@@ -92,6 +106,9 @@ impl FileSystem {
             directories: Handles::default(),
             tokens: Tokens::default(),
             shared,
+            changes: Arc::new(changes),
+            kernel: OnceLock::new(),
+            statistics: Statistics::default(),
         }
     }
 
@@ -100,8 +117,9 @@ impl FileSystem {
         self.nodes.forget(id, count);
     }
 
-    fn lifetimes(&self, view: &View) -> Lifetimes {
-        if view.private {
+    /// `told`: whether the kernel would hear of changes made behind the mount.
+    fn lifetimes(&self, view: &View, told: bool) -> Lifetimes {
+        if view.private || told {
             Lifetimes { name: FOREVER, attributes: FOREVER, absence: FOREVER }
         } else {
             self.shared
@@ -113,14 +131,16 @@ impl FileSystem {
         match parent {
             ROOT => {
                 let view = self.views.of(caller.uid)?;
+                let covered = view.cover(|home| self.changes.cover(home));
                 let dir = view.root()?;
-                Ok(Place { view, dir, at_root: true })
+                Ok(Place { view, dir, at_root: true, covered })
             }
             CONTROL => Err(Errno::EPERM),
             id => {
                 let node = self.nodes.get(id)?;
                 let dir = self.nodes.anchor(&node)?;
-                Ok(Place { view: Arc::clone(&node.view), dir, at_root: false })
+                let covered = node.is_covered();
+                Ok(Place { view: Arc::clone(&node.view), dir, at_root: false, covered })
             }
         }
     }
@@ -142,28 +162,32 @@ impl FileSystem {
         let anchor = backing::anchor(place.dir.as_fd(), name)?;
         let stat = backing::stat(anchor.as_fd())?;
         let node = self.nodes.found(&place.view, anchor, &stat, true)?;
-        Ok(self.entry_of(&node, &stat, place.at_root))
+        if place.at_root {
+            place.view.note_first_name(name);
+        }
+        Ok(self.entry_of(&node, &stat, place))
     }
 
-    fn entry_of(&self, node: &Node, stat: &Stat, at_root: bool) -> Entry {
-        let lifetime = self.lifetimes(&node.view).name;
+    fn entry_of(&self, node: &Node, stat: &Stat, place: &Place) -> Entry {
+        let lifetime = self.lifetimes(&node.view, place.covered).name;
         Entry {
-            attributes: self.shown(&node.view, node.id, stat),
+            attributes: self.shown(node, stat),
             // The same name means another object to the next uid.
-            name_lifetime: if at_root { Duration::ZERO } else { lifetime },
+            name_lifetime: if place.at_root { Duration::ZERO } else { lifetime },
         }
     }
 
-    /// `stat` as the users of `view` see it.
-    fn shown(&self, view: &View, id: u64, stat: &Stat) -> Attributes {
-        let stat = Stat { ino: id, uid: view.uid_shown(stat.uid), ..*stat };
-        Attributes { stat, lifetime: self.lifetimes(view).attributes }
+    /// `stat` as the users of the node's view see it.
+    fn shown(&self, node: &Node, stat: &Stat) -> Attributes {
+        let stat = Stat { ino: node.id, uid: node.view.uid_shown(stat.uid), ..*stat };
+        let lifetime = self.lifetimes(&node.view, node.is_covered()).attributes;
+        Attributes { stat, lifetime: if node.may_be_mapped() { Duration::ZERO } else { lifetime } }
     }
 
     /// What everyone is told of the root and of the control directory. Everything is allowed in the root: who
     /// may do what there is decided below, by the caller's own tree.
     fn constant(id: u64) -> Attributes {
-        let mode = if id == CONTROL { 0o700 } else { 0o777 };
-        Attributes { stat: constant_directory(id, mode), lifetime: FOREVER }
+        let (mode, gid) = if id == CONTROL { (0o700, 0) } else { (platform::ROOT_MODE, platform::ROOT_GID) };
+        Attributes { stat: Stat { gid, ..constant_directory(id, mode) }, lifetime: FOREVER }
     }
 }

@@ -6,6 +6,7 @@ use std::ffi::OsStr;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use fuser::{
@@ -22,7 +23,8 @@ use self::passthrough::Passthrough;
 use crate::caller::Caller;
 use crate::fs::{Change, Entry, FileSystem, Lookup};
 use crate::own_threads::OwnThreads;
-use crate::platform;
+use crate::platform::{self, Kernel};
+use crate::statistics::Kind;
 
 /// An inode number is used again only with another node id, so generations tell nothing more.
 const GENERATION: Generation = Generation(0);
@@ -30,15 +32,20 @@ const GENERATION: Generation = Generation(0);
 /// Requests of one mount.
 #[derive(Debug)]
 pub(crate) struct Requests {
-    fs: FileSystem,
+    fs: Arc<FileSystem>,
     passthrough: Passthrough,
     threads: OwnThreads,
 }
 
 impl Requests {
     /// Serves `fs`; `passthrough` lets the kernel read and write files below by itself where it can.
-    pub(crate) fn new(fs: FileSystem, passthrough: bool) -> Self {
+    pub(crate) fn new(fs: Arc<FileSystem>, passthrough: bool) -> Self {
         Self { fs, passthrough: Passthrough::new(passthrough), threads: OwnThreads::default() }
+    }
+
+    /// The mount is there, and this is how to tell its kernel side things.
+    pub(crate) fn connected(&self, kernel: Kernel) {
+        self.fs.connected(kernel);
     }
 
     /// Who asks.
@@ -104,11 +111,15 @@ impl Filesystem for Requests {
             debug!("no kernel passthrough: the daemon moves the bytes");
             self.passthrough.disable();
         }
+        if !config.capabilities().contains(InitFlags::FUSE_HAS_EXPIRE_ONLY) {
+            self.fs.cannot_be_told();
+        }
         let _ = config.set_max_write(1024 * 1024);
         Ok(())
     }
 
     fn lookup(&self, request: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEntry) {
+        let _timing = self.fs.statistics.time(Kind::Lookup);
         let found = self.caller(request).and_then(|caller| self.fs.lookup(&caller, parent.0, name));
         match found {
             Ok(Lookup::Found(entry)) => reply_entry(reply, Ok(entry)),
@@ -122,10 +133,12 @@ impl Filesystem for Requests {
     }
 
     fn forget(&self, _request: &Request, ino: INodeNo, nlookup: u64) {
+        let _timing = self.fs.statistics.time(Kind::Forget);
         self.fs.forget(ino.0, nlookup);
     }
 
     fn getattr(&self, request: &Request, ino: INodeNo, fh: Option<FileHandle>, reply: ReplyAttr) {
+        let _timing = self.fs.statistics.time(Kind::Getattr);
         let found = self.caller(request).and_then(|_| self.fs.getattr(ino.0, fh.map(|fh| fh.0)));
         match found {
             Ok(found) => reply.attr(&found.lifetime, &attributes(&found.stat)),
@@ -151,6 +164,7 @@ impl Filesystem for Requests {
         _flags: Option<BsdFileFlags>,
         reply: ReplyAttr,
     ) {
+        let _timing = self.fs.statistics.time(Kind::Setattr);
         let (atime, mtime) = (atime.map(time_change), mtime.map(time_change));
         let change = Change { mode, uid, gid, size, atime, mtime };
         let fh = fh.map(|fh| fh.0);
@@ -161,6 +175,7 @@ impl Filesystem for Requests {
     }
 
     fn readlink(&self, request: &Request, ino: INodeNo, reply: ReplyData) {
+        let _timing = self.fs.statistics.time(Kind::Readlink);
         match self.caller(request).and_then(|caller| self.fs.readlink(&caller, ino.0)) {
             Ok(target) => reply.data(target.as_bytes()),
             Err(e) => reply.error(errno(e)),
@@ -177,6 +192,7 @@ impl Filesystem for Requests {
         rdev: u32,
         reply: ReplyEntry,
     ) {
+        let _timing = self.fs.statistics.time(Kind::Mknod);
         let caller = self.caller(request);
         let made = caller.and_then(|caller| self.fs.mknod(&caller, parent.0, name, (mode, umask), rdev));
         reply_entry(reply, made);
@@ -191,19 +207,23 @@ impl Filesystem for Requests {
         umask: u32,
         reply: ReplyEntry,
     ) {
+        let _timing = self.fs.statistics.time(Kind::Mkdir);
         let caller = self.caller(request);
         reply_entry(reply, caller.and_then(|caller| self.fs.mkdir(&caller, parent.0, name, mode, umask)));
     }
 
     fn unlink(&self, request: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEmpty) {
+        let _timing = self.fs.statistics.time(Kind::Unlink);
         reply_empty(reply, self.caller(request).and_then(|caller| self.fs.unlink(&caller, parent.0, name)));
     }
 
     fn rmdir(&self, request: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEmpty) {
+        let _timing = self.fs.statistics.time(Kind::Rmdir);
         reply_empty(reply, self.caller(request).and_then(|caller| self.fs.rmdir(&caller, parent.0, name)));
     }
 
     fn symlink(&self, request: &Request, parent: INodeNo, name: &OsStr, target: &Path, reply: ReplyEntry) {
+        let _timing = self.fs.statistics.time(Kind::Symlink);
         let caller = self.caller(request);
         let made = caller.and_then(|caller| self.fs.symlink(&caller, parent.0, name, target.as_os_str()));
         reply_entry(reply, made);
@@ -219,24 +239,27 @@ impl Filesystem for Requests {
         flags: RenameFlags,
         reply: ReplyEmpty,
     ) {
+        let _timing = self.fs.statistics.time(Kind::Rename);
         let (from, to) = ((parent.0, name), (newparent.0, newname));
         let caller = self.caller(request);
         reply_empty(reply, caller.and_then(|caller| self.fs.rename(&caller, from, to, flags.bits())));
     }
 
     fn link(&self, request: &Request, ino: INodeNo, newparent: INodeNo, newname: &OsStr, reply: ReplyEntry) {
+        let _timing = self.fs.statistics.time(Kind::Link);
         let caller = self.caller(request);
         reply_entry(reply, caller.and_then(|caller| self.fs.link(&caller, ino.0, newparent.0, newname)));
     }
 
     fn open(&self, request: &Request, ino: INodeNo, flags: OpenFlags, reply: ReplyOpen) {
+        let _timing = self.fs.statistics.time(Kind::Open);
         let opened = self.caller(request).and_then(|caller| self.fs.open(&caller, ino.0, flags.0));
         let (handle, file) = match opened {
             Ok(opened) => opened,
             Err(e) => return reply.error(errno(e)),
         };
         let node = &file.node;
-        match self.passthrough.opened(node.id, node.device(), || reply.open_backing(file.fd())) {
+        match self.passthrough.opened(node.id, node.volume(), || reply.open_backing(file.fd())) {
             Some(backing) => {
                 reply.opened_passthrough(FileHandle(handle), FopenFlags::FOPEN_NOFLUSH, &backing);
             }
@@ -255,6 +278,7 @@ impl Filesystem for Requests {
         _lock_owner: Option<LockOwner>,
         reply: ReplyData,
     ) {
+        let _timing = self.fs.statistics.time(Kind::Read);
         self.fs.read(fh.0, offset, size as usize, |read| match read {
             Ok(data) => reply.data(data),
             Err(e) => reply.error(errno(e)),
@@ -273,6 +297,7 @@ impl Filesystem for Requests {
         _lock_owner: Option<LockOwner>,
         reply: ReplyWrite,
     ) {
+        let _timing = self.fs.statistics.time(Kind::Write);
         let from_cache = write_flags.contains(WriteFlags::FUSE_WRITE_CACHE);
         let caller = self.caller(request);
         match caller.and_then(|caller| self.fs.write(&caller, fh.0, offset, data, from_cache)) {
@@ -303,6 +328,7 @@ impl Filesystem for Requests {
         _flush: bool,
         reply: ReplyEmpty,
     ) {
+        let _timing = self.fs.statistics.time(Kind::Release);
         if let Some(node) = self.fs.release(fh.0) {
             self.passthrough.released(node);
         }
@@ -310,10 +336,12 @@ impl Filesystem for Requests {
     }
 
     fn fsync(&self, _request: &Request, _ino: INodeNo, fh: FileHandle, datasync: bool, reply: ReplyEmpty) {
+        let _timing = self.fs.statistics.time(Kind::Fsync);
         reply_empty(reply, self.fs.fsync(fh.0, datasync));
     }
 
     fn opendir(&self, request: &Request, ino: INodeNo, _flags: OpenFlags, reply: ReplyOpen) {
+        let _timing = self.fs.statistics.time(Kind::Opendir);
         match self.caller(request).and_then(|caller| self.fs.opendir(&caller, ino.0)) {
             Ok((handle, keep)) => reply.opened(FileHandle(handle), convert::directory_open(keep)),
             Err(e) => reply.error(errno(e)),
@@ -328,6 +356,7 @@ impl Filesystem for Requests {
         offset: u64,
         mut reply: ReplyDirectory,
     ) {
+        let _timing = self.fs.statistics.time(Kind::Readdir);
         let listed = self.fs.readdir(fh.0, offset, |entry| {
             !reply.add(INodeNo(entry.ino), entry.position, kind_of(entry.kind), entry.name)
         });
@@ -345,15 +374,18 @@ impl Filesystem for Requests {
         _flags: OpenFlags,
         reply: ReplyEmpty,
     ) {
+        let _timing = self.fs.statistics.time(Kind::Releasedir);
         self.fs.releasedir(fh.0);
         reply.ok();
     }
 
     fn fsyncdir(&self, _request: &Request, _ino: INodeNo, fh: FileHandle, datasync: bool, reply: ReplyEmpty) {
+        let _timing = self.fs.statistics.time(Kind::Fsyncdir);
         reply_empty(reply, self.fs.fsyncdir(fh.0, datasync));
     }
 
     fn statfs(&self, request: &Request, ino: INodeNo, reply: ReplyStatfs) {
+        let _timing = self.fs.statistics.time(Kind::Statfs);
         match self.caller(request).and_then(|caller| self.fs.statfs(&caller, ino.0)) {
             Ok(stat) => convert::reply_statfs(reply, &stat),
             Err(e) => reply.error(errno(e)),
@@ -370,21 +402,25 @@ impl Filesystem for Requests {
         _position: u32,
         reply: ReplyEmpty,
     ) {
+        let _timing = self.fs.statistics.time(Kind::Setxattr);
         let caller = self.caller(request);
         reply_empty(reply, caller.and_then(|caller| self.fs.setxattr(&caller, ino.0, name, value, flags)));
     }
 
     fn getxattr(&self, request: &Request, ino: INodeNo, name: &OsStr, size: u32, reply: ReplyXattr) {
+        let _timing = self.fs.statistics.time(Kind::Getxattr);
         let caller = self.caller(request);
         reply_xattr(reply, size, caller.and_then(|caller| self.fs.getxattr(&caller, ino.0, name)));
     }
 
     fn listxattr(&self, request: &Request, ino: INodeNo, size: u32, reply: ReplyXattr) {
+        let _timing = self.fs.statistics.time(Kind::Listxattr);
         let caller = self.caller(request);
         reply_xattr(reply, size, caller.and_then(|caller| self.fs.listxattr(&caller, ino.0)));
     }
 
     fn removexattr(&self, request: &Request, ino: INodeNo, name: &OsStr, reply: ReplyEmpty) {
+        let _timing = self.fs.statistics.time(Kind::Removexattr);
         let caller = self.caller(request);
         reply_empty(reply, caller.and_then(|caller| self.fs.removexattr(&caller, ino.0, name)));
     }
@@ -399,6 +435,7 @@ impl Filesystem for Requests {
         flags: i32,
         reply: ReplyCreate,
     ) {
+        let _timing = self.fs.statistics.time(Kind::Create);
         let caller = self.caller(request);
         let created = caller.and_then(|caller| self.fs.create(&caller, parent.0, name, (mode, umask), flags));
         let (entry, handle, file) = match created {
@@ -409,7 +446,7 @@ impl Filesystem for Requests {
         let attributes = attributes(&entry.attributes.stat);
         let node = &file.node;
         let handle = FileHandle(handle);
-        match self.passthrough.opened(node.id, node.device(), || reply.open_backing(file.fd())) {
+        match self.passthrough.opened(node.id, node.volume(), || reply.open_backing(file.fd())) {
             Some(backing) => reply.created_passthrough(
                 &lifetime,
                 &attributes,
@@ -435,6 +472,7 @@ impl Filesystem for Requests {
         mode: i32,
         reply: ReplyEmpty,
     ) {
+        let _timing = self.fs.statistics.time(Kind::Fallocate);
         let caller = self.caller(request);
         reply_empty(
             reply,
@@ -451,6 +489,7 @@ impl Filesystem for Requests {
         whence: i32,
         reply: ReplyLseek,
     ) {
+        let _timing = self.fs.statistics.time(Kind::Lseek);
         match self.fs.seek(fh.0, offset, whence) {
             Ok(offset) => reply.offset(offset),
             Err(e) => reply.error(errno(e)),
@@ -470,6 +509,7 @@ impl Filesystem for Requests {
         _flags: CopyFileRangeFlags,
         reply: ReplyWrite,
     ) {
+        let _timing = self.fs.statistics.time(Kind::CopyFileRange);
         let (from, to) = ((fh_in.0, offset_in), (fh_out.0, offset_out));
         match self.caller(request).and_then(|caller| self.fs.copy_range(&caller, from, to, len)) {
             Ok(copied) => reply.written(copied),

@@ -1,19 +1,26 @@
 //! Node ids: which object of which view the kernel means.
 //!
 //! A node lives as long as the kernel counts look-ups of it. It costs no descriptor: it holds a file handle,
-//! and a descriptor only while it was used of late ([`Recent`]) or its last name is gone. Where the file system
+//! and a descriptor only while it was used of late ([`recent`]) or its last name is gone. Where the file system
 //! below gives no handles, it holds a descriptor.
 //!
-//! Lock order: the table, then a node's slot, then the recently used.
-use std::collections::{HashMap, VecDeque};
+//! There may be millions, so a node is small: its id tells view and inode number, and only objects for which it
+//! cannot are kept in a table of their own.
+//!
+//! Lock order: the table, then a node's descriptor, then the recently used.
+mod recent;
+mod table;
+
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 use nix::errno::Errno;
 use parking_lot::{Mutex, RwLock};
 
-use crate::backing::{self, Handle, Stat};
+use self::recent::Recent;
+use self::table::Table;
+use crate::backing::{self, Handle, HandleKey, Stat};
 use crate::view::View;
 
 /// The node every mount starts with, shared by all.
@@ -31,33 +38,70 @@ const COUNTED: u64 = 1 << 63;
 pub(crate) struct Node {
     pub(crate) id: u64,
     pub(crate) view: Arc<View>,
-    key: Key,
     handle: Option<Handle>,
-    slot: Mutex<Slot>,
+    lookups: AtomicU64,
+    fd: Mutex<Option<Arc<OwnedFd>>>,
+    /// The descriptor must stay: there is no other way to the object.
+    pinned: AtomicBool,
     used: AtomicBool,
+    /// Open files through which it can be mapped for writing.
+    mappers: AtomicU32,
 }
 
 impl Node {
-    /// The device the object lies on.
-    pub(crate) fn device(&self) -> u64 {
-        self.key.dev
+    /// It was opened so that it can be mapped for writing.
+    pub(crate) fn opened_for_mapping(&self) {
+        self.mappers.fetch_add(1, Ordering::Relaxed);
     }
-}
 
-/// A node's descriptor, if it has one now.
-#[derive(Debug, Default)]
-struct Slot {
-    fd: Option<Arc<OwnedFd>>,
-    /// It must stay: there is no other way to the object.
-    pinned: bool,
-}
+    /// Such an open file is gone, and with it its mappings.
+    pub(crate) fn closed_for_mapping(&self) {
+        self.mappers.fetch_sub(1, Ordering::Relaxed);
+    }
 
-/// Which object: view, device, inode.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-struct Key {
-    view: u32,
-    dev: u64,
-    ino: u64,
+    /// Whether somebody may be writing to it through memory, of which nobody is told.
+    pub(crate) fn may_be_mapped(&self) -> bool {
+        self.mappers.load(Ordering::Relaxed) > 0
+    }
+
+    /// Where the object lies: a number for the mount, or for the view where mounts cannot be told apart.
+    pub(crate) fn volume(&self) -> u64 {
+        let by_view = || 1 << 32 | u64::from(self.view.index());
+        self.handle.as_ref().map_or_else(by_view, |handle| u64::from(handle.mount().cast_unsigned()))
+    }
+
+    /// Whether this is the object with that handle. Without handles the node's descriptor keeps the object, and
+    /// with it the number, from being used again.
+    fn is(&self, stat: &Stat, handle: Option<&Handle>) -> bool {
+        if self.handle.is_some() || handle.is_some() {
+            return self.handle.as_ref() == handle;
+        }
+        let fd = self.fd.lock().clone();
+        let own = fd.and_then(|fd| backing::stat(fd.as_fd()).ok());
+        own.is_some_and(|own| (own.dev, own.ino) == (stat.dev, stat.ino))
+    }
+
+    fn has_key(&self, key: &HandleKey) -> bool {
+        self.handle.as_ref().is_some_and(|handle| handle.has_key(key))
+    }
+
+    /// Whether changes of the object by others become known: then the kernel may keep what it was told.
+    pub(crate) fn is_covered(&self) -> bool {
+        self.id & COUNTED == 0 && self.handle.as_ref().is_some_and(|handle| self.view.covers(handle))
+    }
+
+    /// Whether it was used since this was asked last.
+    fn was_used(&self) -> bool {
+        self.used.swap(false, Ordering::Relaxed)
+    }
+
+    /// Gives the descriptor up, unless it must stay.
+    fn close(&self) {
+        let mut fd = self.fd.lock();
+        if !self.pinned.load(Ordering::Relaxed) {
+            *fd = None;
+        }
+    }
 }
 
 /// All nodes the kernel knows.
@@ -65,13 +109,6 @@ struct Key {
 pub(crate) struct Nodes {
     table: RwLock<Table>,
     recent: Recent,
-}
-
-#[derive(Debug, Default)]
-struct Table {
-    by_id: HashMap<u64, (Arc<Node>, u64)>,
-    by_object: HashMap<Key, u64>,
-    counted: u64,
 }
 
 /// The id an object has unless it is taken; a directory listing shows the same number.
@@ -92,7 +129,7 @@ impl Nodes {
     /// # Errors
     /// `ESTALE` if the kernel was never told of it.
     pub(crate) fn get(&self, id: u64) -> Result<Arc<Node>, Errno> {
-        self.table.read().by_id.get(&id).map(|(node, _)| Arc::clone(node)).ok_or(Errno::ESTALE)
+        self.table.read().get(id).cloned().ok_or(Errno::ESTALE)
     }
 
     /// The node of the object `anchor` holds in `view`, counted once more. `remember` keeps the descriptor at
@@ -108,23 +145,24 @@ impl Nodes {
         remember: bool,
     ) -> Result<Arc<Node>, Errno> {
         let handle = self.usable_handle(view, &anchor, stat)?;
-        let key = Key { view: view.index(), dev: stat.dev, ino: stat.ino };
         let mut table = self.table.write();
-        if let Some(node) = table.count_known(key, handle.as_ref()) {
-            return Ok(node);
+        if let Some(node) = table.known(view, stat, handle.as_ref()) {
+            node.lookups.fetch_add(1, Ordering::Relaxed);
+            return Ok(Arc::clone(node));
         }
         let pinned = handle.is_none();
         let keep = pinned || remember;
         let node = Arc::new(Node {
-            id: table.free_id(usual_id(view, stat.ino), stat.ino),
+            id: table.new_id(view, stat),
             view: Arc::clone(view),
-            key,
             handle,
-            slot: Mutex::new(Slot { fd: keep.then(|| Arc::new(anchor)), pinned }),
+            lookups: AtomicU64::new(1),
+            fd: Mutex::new(keep.then(|| Arc::new(anchor))),
+            pinned: AtomicBool::new(pinned),
             used: AtomicBool::new(false),
+            mappers: AtomicU32::new(0),
         });
-        table.by_object.insert(key, node.id);
-        table.by_id.insert(node.id, (Arc::clone(&node), 1));
+        table.insert(Arc::clone(&node));
         drop(table);
         if keep && !pinned {
             self.recent.note(&node);
@@ -132,11 +170,12 @@ impl Nodes {
         Ok(node)
     }
 
-    /// Counts one more look-up of a node the kernel knows.
-    pub(crate) fn count(&self, node: &Node) {
-        if let Some((_, lookups)) = self.table.write().by_id.get_mut(&node.id) {
-            *lookups += 1;
-        }
+    /// Counts one more look-up of the node `id`, if the kernel knows it still.
+    pub(crate) fn count(&self, id: u64) -> Option<Arc<Node>> {
+        let table = self.table.write();
+        let node = table.get(id)?;
+        node.lookups.fetch_add(1, Ordering::Relaxed);
+        Some(Arc::clone(node))
     }
 
     /// The object's handle, if it can be opened again by it.
@@ -149,21 +188,16 @@ impl Nodes {
         }
     }
 
+    /// The node of the object with that handle in `view`, unless its id is merely counted.
+    pub(crate) fn by_handle(&self, view: &View, handle: &HandleKey) -> Option<Arc<Node>> {
+        let table = self.table.read();
+        table.get(usual_id(view, handle.inode()?)).filter(|node| node.has_key(handle)).cloned()
+    }
+
     /// Takes back `count` look-ups; at none left the node is gone.
     pub(crate) fn forget(&self, id: u64, count: u64) {
-        let mut table = self.table.write();
-        let Some((node, lookups)) = table.by_id.get_mut(&id) else { return };
-        *lookups = lookups.saturating_sub(count);
-        if *lookups > 0 {
-            return;
-        }
-        let key = node.key;
-        let gone = table.by_id.remove(&id);
-        if table.by_object.get(&key) == Some(&id) {
-            table.by_object.remove(&key);
-        }
+        let gone = self.table.write().forget(id, count);
         // The last reference may close descriptors: not under the lock.
-        drop(table);
         drop(gone);
     }
 
@@ -173,25 +207,25 @@ impl Nodes {
     /// `ESTALE` if it is gone below.
     pub(crate) fn anchor(&self, node: &Arc<Node>) -> Result<Arc<OwnedFd>, Errno> {
         node.used.store(true, Ordering::Relaxed);
-        if let Some(fd) = &node.slot.lock().fd {
+        if let Some(fd) = &*node.fd.lock() {
             return Ok(Arc::clone(fd));
         }
         let handle = node.handle.as_ref().ok_or(Errno::ESTALE)?;
-        let fd = Arc::new(node.view.open_handle(handle)?);
-        node.slot.lock().fd = Some(Arc::clone(&fd));
+        let opened = Arc::new(node.view.open_handle(handle)?);
+        let mut fd = node.fd.lock();
+        // Another thread may have been faster, and pinned its own.
+        let fd = Arc::clone(fd.get_or_insert(opened));
         self.recent.note(node);
         Ok(fd)
     }
 
     /// Prepares for the loss of a name of the object `stat` in `view`: if the kernel knows its node and this
-    /// was the last name, the node keeps a descriptor, and the number is free for another object.
+    /// was the last name, the node will keep a descriptor.
     pub(crate) fn losing_name(&self, view: &View, stat: &Stat) -> Option<Departure> {
-        let key = Key { view: view.index(), dev: stat.dev, ino: stat.ino };
-        let id = *self.table.read().by_object.get(&key)?;
         if !stat.is_dir() && stat.nlink > 1 {
             return None;
         }
-        let node = self.get(id).ok()?;
+        let node = self.table.read().latest(view, stat).cloned()?;
         let fd = self.anchor(&node).ok()?;
         Some(Departure { node, fd })
     }
@@ -199,17 +233,14 @@ impl Nodes {
     /// The name is gone: see [`Nodes::losing_name`].
     pub(crate) fn lost_name(&self, departure: Departure) {
         let Departure { node, fd } = departure;
-        *node.slot.lock() = Slot { fd: Some(fd), pinned: true };
-        let mut table = self.table.write();
-        if table.by_object.get(&node.key) == Some(&node.id) {
-            table.by_object.remove(&node.key);
-        }
+        let mut slot = node.fd.lock();
+        node.pinned.store(true, Ordering::Relaxed);
+        *slot = Some(fd);
     }
 
     /// How many nodes the kernel knows.
-    #[cfg(test)]
     pub(crate) fn len(&self) -> usize {
-        self.table.read().by_id.len()
+        self.table.read().len()
     }
 }
 
@@ -220,72 +251,14 @@ pub(crate) struct Departure {
     fd: Arc<OwnedFd>,
 }
 
-impl Table {
-    /// The node `key` has now, counted once more, if its handle shows that it is the same object still.
-    fn count_known(&mut self, key: Key, handle: Option<&Handle>) -> Option<Arc<Node>> {
-        let id = self.by_object.get(&key)?;
-        let (node, lookups) = self.by_id.get_mut(id)?;
-        if node.handle.as_ref() != handle {
-            return None;
-        }
-        *lookups += 1;
-        Some(Arc::clone(node))
-    }
-
-    fn free_id(&mut self, usual: u64, ino: u64) -> u64 {
-        if ino >> INODE_BITS == 0 && !self.by_id.contains_key(&usual) {
-            return usual;
-        }
-        self.counted += 1;
-        COUNTED | self.counted
-    }
-}
-
-/// The nodes that hold a descriptor because they were used of late. When there are too many, the oldest that
-/// was not used since loses it (the clock algorithm).
-#[derive(Debug)]
-struct Recent {
-    capacity: usize,
-    queue: Mutex<VecDeque<std::sync::Weak<Node>>>,
-}
-
-impl Recent {
-    fn new(capacity: usize) -> Self {
-        Self { capacity: capacity.max(16), queue: Mutex::default() }
-    }
-
-    fn note(&self, node: &Arc<Node>) {
-        let mut closed = Vec::new();
-        let mut queue = self.queue.lock();
-        queue.push_back(Arc::downgrade(node));
-        while queue.len() > self.capacity {
-            let Some(oldest) = queue.pop_front() else { break };
-            let Some(oldest) = oldest.upgrade() else { continue };
-            if oldest.used.swap(false, Ordering::Relaxed) {
-                queue.push_back(Arc::downgrade(&oldest));
-                continue;
-            }
-            closed.push(oldest);
-        }
-        drop(queue);
-        for node in closed {
-            let mut slot = node.slot.lock();
-            if !slot.pinned {
-                slot.fd = None;
-            }
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::ffi::OsStr;
     use std::fs;
-    use std::path::Path;
 
     use super::*;
     use crate::scoreboard::Scoreboard;
-    use crate::view::Views;
+    use crate::views::Views;
 
     struct World {
         dir: tempfile::TempDir,
@@ -297,7 +270,8 @@ mod tests {
         let board = Scoreboard::create(&dir.path().join("board")).unwrap();
         fs::create_dir(dir.path().join("fallback")).unwrap();
         let fallback = fs::File::open(dir.path().join("fallback")).unwrap();
-        let views = Views::new(board, Path::new("/nonexistent"), fallback.into()).unwrap();
+        let fallback = (dir.path(), fallback.into());
+        let views = Views::new(board, None, &[], fallback).unwrap();
         let view = Arc::clone(views.fallback());
         World { dir, view }
     }
@@ -334,8 +308,8 @@ mod tests {
         write(&world, "first");
         let first = look_up(&nodes, &world, "first");
         // Removed behind our back, so nothing tells us; the number comes back at once on ext4.
-        nodes.recent.queue.lock().clear();
-        first.slot.lock().fd = None;
+        nodes.recent.clear();
+        first.close();
         fs::remove_file(path.join("first")).unwrap();
         write(&world, "second");
         let second = look_up(&nodes, &world, "second");
@@ -352,6 +326,12 @@ mod tests {
         fs::remove_file(world.dir.path().join("fallback/a")).unwrap();
         nodes.lost_name(departure);
         assert_eq!(backing::stat(nodes.anchor(&node).unwrap().as_fd()).unwrap().nlink, 0);
+    }
+
+    #[test]
+    fn a_node_is_small() {
+        // A million have to fit into 150 MB, with what the allocator and the table add: 8 and at most 40 bytes.
+        assert!(size_of::<Node>() + 16 <= 96, "{}", size_of::<Node>());
     }
 
     #[test]

@@ -21,6 +21,9 @@ pub struct Options {
     pub attr_timeout: Duration,
     /// `negative_timeout=S`: the same for names that were not there.
     pub negative_timeout: Duration,
+    /// Whether the kernel may keep names and attributes below the root because changes made behind the mount
+    /// are followed. Off once one of the time-outs above is given.
+    pub follow_changes: bool,
     /// `threads=N`.
     pub threads: usize,
     /// Off with `nopassthrough`.
@@ -39,6 +42,7 @@ impl Default for Options {
             entry_timeout: Duration::ZERO,
             attr_timeout: Duration::ZERO,
             negative_timeout: Duration::ZERO,
+            follow_changes: true,
             threads: cores.clamp(2, 8),
             passthrough: true,
         }
@@ -121,6 +125,12 @@ impl Options {
         Ok(())
     }
 
+    /// Time-outs are given: the kernel goes by them alone.
+    fn fix_timeouts(&mut self) -> &mut Self {
+        self.follow_changes = false;
+        self
+    }
+
     fn add_value(&mut self, name: &str, value: &str) -> Result<(), OptionError> {
         let wrong =
             |expected| OptionError::Value { option: name.to_owned(), value: value.to_owned(), expected };
@@ -131,9 +141,9 @@ impl Options {
         match name {
             "fallback" => self.fallback = Some(PathBuf::from(value)),
             "fsname" => self.fsname = Some(value.to_owned()),
-            "entry_timeout" => self.entry_timeout = seconds()?,
-            "attr_timeout" => self.attr_timeout = seconds()?,
-            "negative_timeout" => self.negative_timeout = seconds()?,
+            "entry_timeout" => self.fix_timeouts().entry_timeout = seconds()?,
+            "attr_timeout" => self.fix_timeouts().attr_timeout = seconds()?,
+            "negative_timeout" => self.fix_timeouts().negative_timeout = seconds()?,
             "threads" | "max_threads" => {
                 let threads = value.parse().ok().filter(|n| (1..=64).contains(n));
                 self.threads = threads.ok_or_else(|| wrong("expected a number from 1 to 64"))?;

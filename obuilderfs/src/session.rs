@@ -1,40 +1,54 @@
-//! A mount, from its checks to its end.
+//! Mounts, from their checks to their end.
+mod ending;
+mod error;
+mod prepare;
+
 use std::fs;
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 use std::os::fd::OwnedFd;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
+use std::sync::Arc;
 
 use fuser::{Config, Session, SessionACL};
-use nix::errno::Errno;
-use nix::fcntl::{OFlag, open};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
-use nix::sys::signal::{SigSet, Signal};
-use nix::sys::stat::Mode;
 use tracing::{info, warn};
 
+pub use self::error::MountError;
+use self::prepare::{Prepared, prepare};
 use crate::caller;
+use crate::changes::Changes;
 use crate::daemon;
 use crate::fs::{FileSystem, Lifetimes};
 use crate::fuse::Requests;
 use crate::options::Options;
 use crate::platform;
-use crate::scoreboard::{Scoreboard, ScoreboardError};
-use crate::view::Views;
 
 /// Descriptors kept for recently used objects, at the most.
 const RECENT: usize = 4096;
+
+/// The type our mounts show in the mount table.
+pub const MOUNT_TYPE: &str = "fuse.obuilderfs";
 
 /// What to mount where.
 #[derive(Debug)]
 pub struct Mount {
     /// The directory of links.
     pub scoreboard: PathBuf,
-    /// Where to mount.
-    pub mountpoint: PathBuf,
-    /// What users without a link see; `None`: what the mount covers.
+    /// Where to mount what; at least one.
+    pub maps: Vec<Map>,
+    /// What users without a link see at the first mount point; `None`: what the mount covers, as at the others.
     pub fallback: Option<PathBuf>,
     /// The `-o` options.
     pub options: Options,
+}
+
+/// A mount point and the part of each home that it shows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Map {
+    /// Where.
+    pub mountpoint: PathBuf,
+    /// A directory of the home, by its name; `None`: the home itself.
+    pub subdirectory: Option<String>,
 }
 
 /// What ends or announces a mount besides signals.
@@ -48,187 +62,114 @@ pub struct Lifeline {
     pub leave_terminal: bool,
 }
 
-/// Why a mount could not be made or failed.
-#[derive(Debug, thiserror::Error)]
-pub enum MountError {
-    /// Not root.
-    #[error("obuilderfs must run as root: it serves each user with that user's rights; use sudo")]
-    NotRoot,
-    /// The kernel's FUSE driver is not there.
-    #[error("{} is missing: {hint}", path.display())]
-    NoFuse {
-        /// The device looked for.
-        path: PathBuf,
-        /// What to do.
-        hint: &'static str,
-    },
-    /// The scoreboard is not usable.
-    #[error(transparent)]
-    Scoreboard(#[from] ScoreboardError),
-    /// The scoreboard would be hidden by the mount.
-    #[error(
-        "scoreboard {} lies under the mount point {}, which would hide it; keep it elsewhere",
-        scoreboard.display(),
-        mountpoint.display()
-    )]
-    ScoreboardInside {
-        /// The scoreboard.
-        scoreboard: PathBuf,
-        /// The mount point.
-        mountpoint: PathBuf,
-    },
-    /// A directory given is not usable.
-    #[error("{role} {}: {}", path.display(), source.desc())]
-    Directory {
-        /// What it was to be.
-        role: &'static str,
-        /// Its path.
-        path: PathBuf,
-        /// Why not.
-        source: Errno,
-    },
-    /// There is a mount of ours already.
-    #[error(
-        "{} is an obuilderfs mount already (scoreboard {}); unmount it first: umount {}",
-        mountpoint.display(),
-        scoreboard.display(),
-        mountpoint.display()
-    )]
-    Mounted {
-        /// The mount point.
-        mountpoint: PathBuf,
-        /// The scoreboard of the mount that is there.
-        scoreboard: PathBuf,
-    },
-    /// A mount is there whose daemon has died.
-    #[error(
-        "{} is a mount whose file system has died; clear it first: umount {}",
-        .0.display(),
-        .0.display()
-    )]
-    Dead(PathBuf),
-    /// The system refused.
-    #[error("{} cannot be mounted on: {source}", mountpoint.display())]
-    Refused {
-        /// The mount point.
-        mountpoint: PathBuf,
-        /// The system's answer.
-        source: io::Error,
-    },
-    /// The process could not be set up.
-    #[error("{what}: {}", source.desc())]
-    Process {
-        /// What was being done.
-        what: &'static str,
-        /// The system's answer.
-        source: Errno,
-    },
-    /// The connection to the kernel broke.
-    #[error("serving {} failed: {source}", mountpoint.display())]
-    Broken {
-        /// The mount point.
-        mountpoint: PathBuf,
-        /// What happened.
-        source: io::Error,
-    },
+/// A mount that is there, to be served.
+struct Mounted {
+    mountpoint: PathBuf,
+    fs: Arc<FileSystem>,
+    session: Session<Requests>,
 }
 
-/// The type our mounts show in the mount table.
-pub const MOUNT_TYPE: &str = "fuse.obuilderfs";
-
 impl Mount {
-    /// Mounts, serves until the mount is taken away, and returns. SIGINT, SIGTERM, SIGHUP and the end of the
-    /// lifeline take it away. Call it before any other thread is started.
+    /// Mounts, serves until every mount is taken away, and returns. SIGINT, SIGTERM, SIGHUP and the end of the
+    /// lifeline take them away. Call it before any other thread is started.
     ///
     /// # Errors
-    /// Whatever kept it from being mounted, or broke it.
+    /// Whatever kept them from being mounted, or broke one.
     pub fn serve(&self, lifeline: Lifeline) -> Result<(), MountError> {
-        let (views, mountpoint, source) = self.prepare()?;
+        let prepared = prepare(self)?;
         let process = |what| move |source| MountError::Process { what, source };
-        let descriptors = raise_descriptor_limit();
+        let descriptors = raise_descriptor_limit() / prepared.len().max(1);
         caller::forget_own_groups().map_err(process("supplementary groups cannot be dropped"))?;
-        let ends = block_ending_signals().map_err(process("signals cannot be blocked"))?;
-        let fs = FileSystem::new(views, self.options.lifetimes(), descriptors);
-        let requests = Requests::new(fs, self.options.passthrough);
-        let refused = |source| MountError::Refused { mountpoint: mountpoint.clone(), source };
-        let session = self.session(requests, &mountpoint, &source).map_err(refused)?;
-        // From here on the mount exists: whatever fails has to take it away.
-        let started = platform::limit_capabilities()
-            .map_err(process("capabilities cannot be given up"))
-            .and_then(|()| {
-                end_on_signal(ends, &mountpoint)
-                    .and_then(|()| end_on_eof(lifeline.until_eof, &mountpoint))
-                    .map_err(refused)
-            });
-        if let Err(error) = started {
-            end(&mountpoint);
-            return Err(error);
-        }
-        info!(mountpoint = %mountpoint.display(), scoreboard = %source.display(), "mounted");
+        let ends = ending::block_ending_signals().map_err(process("signals cannot be blocked"))?;
+        let mountpoints: Arc<[PathBuf]> = prepared.iter().map(|one| one.mountpoint.clone()).collect();
+        let mounted = self.mount_all(prepared, descriptors)?;
+        let started = (|| {
+            platform::limit_capabilities().map_err(process("capabilities cannot be given up"))?;
+            let thread = |source| MountError::Thread { source };
+            ending::end_on_signal(ends, &mountpoints).map_err(thread)?;
+            ending::end_on_eof(lifeline.until_eof, &mountpoints).map_err(thread)?;
+            mounted.iter().try_for_each(|one| one.fs.follow()).map_err(thread)
+        })();
+        // Whatever failed must not leave a mount behind that nobody serves.
+        started.inspect_err(|_| ending::detach(&mountpoints))?;
         if lifeline.leave_terminal
             && let Err(e) = daemon::leave_terminal()
         {
             warn!("the terminal cannot be left: {e}");
         }
-        if let Some(ready) = lifeline.ready {
-            let _ = fs::File::from(ready).write_all(b"\n");
-        }
-        let served =
-            session.run().map_err(|source| MountError::Broken { mountpoint: mountpoint.clone(), source });
-        info!(mountpoint = %mountpoint.display(), "unmounted");
-        served
+        announce(lifeline.ready);
+        run(mounted)
     }
 
-    /// Checks everything that can be wrong and opens what the mount will hide.
-    fn prepare(&self) -> Result<(Views, PathBuf, PathBuf), MountError> {
-        if !nix::unistd::geteuid().is_root() {
-            return Err(MountError::NotRoot);
-        }
-        platform::require_fuse()?;
-        let mountpoint = self.mountpoint()?;
-        let scoreboard = Scoreboard::open(&self.scoreboard)?;
-        let source = scoreboard.path().to_owned();
-        if source.starts_with(&mountpoint) {
-            return Err(MountError::ScoreboardInside { scoreboard: source, mountpoint });
-        }
-        let fallback = self.fallback.as_ref().unwrap_or(&mountpoint);
-        let unusable = |source| MountError::Directory { role: "fallback", path: fallback.clone(), source };
-        let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
-        let fallback_fd = open(fallback, flags, Mode::empty()).map_err(unusable)?;
-        let views = Views::new(scoreboard, &mountpoint, fallback_fd).map_err(unusable)?;
-        Ok((views, mountpoint, source))
-    }
-
-    /// The canonical mount point, a directory on which there is no mount of ours.
-    fn mountpoint(&self) -> Result<PathBuf, MountError> {
-        let unusable =
-            |source| MountError::Directory { role: "mount point", path: self.mountpoint.clone(), source };
-        let path = match self.mountpoint.canonicalize() {
-            Ok(path) => path,
-            Err(e) if e.raw_os_error() == Some(libc::ENOTCONN) => {
-                return Err(MountError::Dead(self.mountpoint.clone()));
+    fn mount_all(&self, prepared: Vec<Prepared>, descriptors: usize) -> Result<Vec<Mounted>, MountError> {
+        let mut all = Vec::<Mounted>::new();
+        for one in prepared {
+            let mountpoint = one.mountpoint.clone();
+            match self.mount(one, descriptors) {
+                Ok(mounted) => all.push(mounted),
+                // Somebody unmounted it while the kernel and we were still agreeing on what it can do.
+                Err(MountError::Refused { source, .. }) if source.kind() == io::ErrorKind::NotConnected => {
+                    info!(mountpoint = %mountpoint.display(), "unmounted before it was used");
+                }
+                Err(e) => {
+                    all.iter().for_each(|mounted| ending::detach(std::slice::from_ref(&mounted.mountpoint)));
+                    return Err(e);
+                }
             }
-            Err(e) => return Err(unusable(e.raw_os_error().map_or(Errno::EIO, Errno::from_raw))),
-        };
-        if let Some(mounted) = platform::mounted_at(&path).filter(|mounted| mounted.kind == MOUNT_TYPE) {
-            if fs::metadata(&path).is_err_and(|e| e.raw_os_error() == Some(libc::ENOTCONN)) {
-                return Err(MountError::Dead(path));
-            }
-            return Err(MountError::Mounted { mountpoint: path, scoreboard: mounted.source.into() });
         }
-        match fs::metadata(&path) {
-            Ok(meta) if meta.is_dir() => Ok(path),
-            Ok(_) => Err(unusable(Errno::ENOTDIR)),
-            Err(e) if e.raw_os_error() == Some(libc::ENOTCONN) => Err(MountError::Dead(path)),
-            Err(e) => Err(unusable(e.raw_os_error().map_or(Errno::EIO, Errno::from_raw))),
-        }
+        Ok(all)
     }
 
-    fn session(&self, requests: Requests, mountpoint: &Path, source: &Path) -> io::Result<Session<Requests>> {
+    fn mount(&self, one: Prepared, descriptors: usize) -> Result<Mounted, MountError> {
+        let Prepared { views, mountpoint, source } = one;
+        let changes = Changes::new(self.options.follow_changes)
+            .map_err(|source| MountError::Process { what: "no pipe", source })?;
+        let fs = Arc::new(FileSystem::new(views, self.options.lifetimes(), changes, descriptors));
+        let requests = Requests::new(Arc::clone(&fs), self.options.passthrough);
         let mut config = Config::default();
         config.acl = SessionACL::All;
         config.n_threads = Some(platform::threads(self.options.threads));
-        platform::start(requests, mountpoint, source, &self.options, config)
+        match platform::start(requests, &mountpoint, &source, &self.options, config) {
+            Ok(session) => {
+                info!(mountpoint = %mountpoint.display(), scoreboard = %source.display(), "mounted");
+                Ok(Mounted { mountpoint, fs, session })
+            }
+            Err(source) => Err(MountError::Refused { mountpoint, source }),
+        }
+    }
+}
+
+/// Serves each mount until it is taken away.
+fn run(mounted: Vec<Mounted>) -> Result<(), MountError> {
+    let threads: Vec<_> = mounted
+        .into_iter()
+        .map(|Mounted { mountpoint, session, .. }| {
+            std::thread::spawn(move || {
+                let served = session.run();
+                info!(mountpoint = %mountpoint.display(), "unmounted");
+                served.map_err(|source| MountError::Broken { mountpoint, source })
+            })
+        })
+        .collect();
+    let mut outcome = Ok(());
+    for thread in threads {
+        let served = thread.join().unwrap_or_else(|_| {
+            let source = io::Error::other("a thread that answers requests panicked");
+            Err(MountError::Thread { source })
+        });
+        outcome = outcome.and(served);
+    }
+    outcome
+}
+
+/// Tells whoever waits that the mounts can be used.
+fn announce(ready: Option<OwnedFd>) {
+    if let Some(ready) = ready {
+        // Whoever waited may have gone.
+        let _ = fs::File::from(ready).write_all(b"\n");
+    }
+    if let Err(e) = platform::notify_ready() {
+        warn!("the service manager cannot be told that we are ready: {e}");
     }
 }
 
@@ -239,52 +180,6 @@ fn raise_descriptor_limit() -> usize {
         warn!("the limit of open files stays as it is: {}", e.desc());
     }
     usize::try_from(hard / 4).map_or(RECENT, |quarter| quarter.min(RECENT))
-}
-
-/// Keeps the signals that end a mount from every thread, for one thread to wait for.
-fn block_ending_signals() -> Result<SigSet, Errno> {
-    let mut ends = SigSet::empty();
-    for signal in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP] {
-        ends.add(signal);
-    }
-    ends.thread_block()?;
-    Ok(ends)
-}
-
-fn end_on_signal(ends: SigSet, mountpoint: &Path) -> io::Result<()> {
-    let mountpoint = mountpoint.to_owned();
-    spawn("signals", move || {
-        let signal = ends.wait();
-        info!(?signal, "ending");
-        end(&mountpoint);
-    })
-}
-
-fn end_on_eof(lifeline: Option<OwnedFd>, mountpoint: &Path) -> io::Result<()> {
-    let Some(lifeline) = lifeline else { return Ok(()) };
-    let mountpoint = mountpoint.to_owned();
-    spawn("lifeline", move || {
-        let mut lifeline = fs::File::from(lifeline);
-        let mut buffer = [0; 64];
-        while matches!(lifeline.read(&mut buffer), Ok(1..)) {}
-        info!("lifeline closed, ending");
-        end(&mountpoint);
-    })
-}
-
-fn spawn(name: &str, body: impl FnOnce() + Send + 'static) -> io::Result<()> {
-    std::thread::Builder::new().name(name.to_owned()).spawn(body).map(drop)
-}
-
-/// Takes the mount away and ends the process, and with it the connection: nobody may wait for answers that
-/// will not come. Nothing is lost, for every write is with the file system below when it is answered.
-fn end(mountpoint: &Path) {
-    match platform::detach(mountpoint) {
-        // Not mounted: somebody was faster.
-        Ok(()) | Err(Errno::EINVAL) => {}
-        Err(e) => warn!(mountpoint = %mountpoint.display(), "cannot be unmounted: {}", e.desc()),
-    }
-    std::process::exit(0);
 }
 
 impl Options {

@@ -2,38 +2,48 @@
 //!
 //! Every node but the root and the control directory belongs to exactly one view, so the kernel's caches, which
 //! know node ids and no uids, can never serve one user what another one's tree holds.
-use std::collections::HashMap;
-use std::ffi::OsStr;
-use std::os::fd::{AsFd, OwnedFd};
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::collections::HashSet;
+use std::ffi::{OsStr, OsString};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::PathBuf;
+use std::sync::{Arc, OnceLock};
 
 use nix::errno::Errno;
-use nix::fcntl::{OFlag, open};
-use nix::sys::stat::Mode;
+use nix::fcntl::OFlag;
 use parking_lot::{Mutex, RwLock};
-use tracing::warn;
 
 use crate::backing::{self, Handle, Stat};
 use crate::caller::as_daemon;
-use crate::scoreboard::{Link, LinkIdentity, Scoreboard};
-
-/// The directory of a home that the mount point shows.
-const LOCAL: &str = "local";
 
 /// A tree, and how its owner is shown.
 #[derive(Debug)]
 pub(crate) struct View {
     index: Index,
+    pub(crate) whose: Whose,
     /// Kernel caches may keep names and attributes: nobody changes the tree behind the mount.
     pub(crate) private: bool,
     owner: Option<OwnerMap>,
     /// The user's home; for the fallback, the directory itself.
     home: Arc<OwnedFd>,
-    /// `None` for the fallback, whose root is `home`.
+    /// The subdirectory, where one is shown.
     local: Mutex<Option<Local>>,
     /// A directory open for reading on each mount that was met, by the kernel's mount id.
     mounts: RwLock<Vec<(i32, Arc<OwnedFd>)>>,
+    /// The mount on which changes made behind our back become known, if they do.
+    covered: OnceLock<Option<i32>>,
+    /// First-level names that were looked up in a shared view.
+    first_names: Mutex<HashSet<OsString>>,
+}
+
+/// Which tree a view shows.
+#[derive(Debug, Clone)]
+pub(crate) struct Whose {
+    /// The uid its link is named by; `None` for the fallback.
+    pub(crate) uid: Option<u32>,
+    /// The home's path, as the link gives it; for the fallback, the directory's own.
+    pub(crate) path: PathBuf,
+    /// The directory of the home that is shown; `None`: the home itself, as always for the fallback.
+    pub(crate) subdirectory: Option<Arc<str>>,
 }
 
 /// Within a view, who owns the home below is shown as the user it was given to, and the other way round when
@@ -44,7 +54,7 @@ struct OwnerMap {
     shown: u32,
 }
 
-/// `home/local` as it was at the last look.
+/// The subdirectory as it was at the last look.
 #[derive(Debug, Clone)]
 struct Local {
     fd: Arc<OwnedFd>,
@@ -52,22 +62,28 @@ struct Local {
 }
 
 impl View {
-    /// Opens `home` for `uid` (`None`: the fallback).
-    fn open(index: Index, uid: Option<u32>, home: OwnedFd, private: bool) -> Result<Self, Errno> {
+    /// A view of the tree that `home` is open on.
+    ///
+    /// # Errors
+    /// It is no directory.
+    pub(crate) fn open(index: Index, whose: Whose, home: OwnedFd, private: bool) -> Result<Self, Errno> {
         let stat = backing::stat(home.as_fd())?;
         if !stat.is_dir() {
             return Err(Errno::ENOTDIR);
         }
         // A home of root's is served as it is: standing for its owner would make the caller root.
-        let owner = uid.filter(|uid| stat.uid != *uid && stat.uid != 0 && *uid != 0);
+        let owner = whose.uid.filter(|uid| stat.uid != *uid && stat.uid != 0 && *uid != 0);
         let owner = owner.map(|shown| OwnerMap { below: stat.uid, shown });
         let view = Self {
             index,
+            whose,
             private,
             owner,
             home: Arc::new(home),
             local: Mutex::new(None),
             mounts: RwLock::default(),
+            covered: OnceLock::new(),
+            first_names: Mutex::default(),
         };
         if let Some(handle) = backing::handle_of(view.home.as_fd())? {
             view.mounts.write().push((handle.mount(), Arc::clone(&view.home)));
@@ -85,23 +101,42 @@ impl View {
         &self.home
     }
 
-    /// The directory shown at the mount point: `home/local` as it is now, never through a symlink.
+    /// Finds out, the first time it is asked, whether `cover` can watch the file system that holds the home.
+    /// That is before anything of it is told to the kernel.
+    pub(crate) fn cover(&self, cover: impl FnOnce(BorrowedFd<'_>) -> bool) -> bool {
+        let mount = self.covered.get_or_init(|| {
+            let handle = backing::handle_of(self.home.as_fd()).ok()??;
+            let stat = backing::stat(self.home.as_fd()).ok()?;
+            // Without the number in it, a handle that is told could not be found among the nodes.
+            let usable = !self.private && handle.key().inode() == Some(stat.ino);
+            (usable && cover(self.home.as_fd())).then(|| handle.mount())
+        });
+        mount.is_some()
+    }
+
+    /// Whether changes of the object with this handle become known.
+    pub(crate) fn covers(&self, handle: &Handle) -> bool {
+        matches!(self.covered.get(), Some(Some(mount)) if *mount == handle.mount())
+    }
+
+    /// The directory shown at the mount point as it is now, never through a symlink.
     ///
     /// # Errors
     /// It is missing or no directory.
     pub(crate) fn root(&self) -> Result<Arc<OwnedFd>, Errno> {
-        if self.index.fallback {
+        let Some(subdirectory) = self.whose.subdirectory.as_deref() else {
             return Ok(Arc::clone(&self.home));
-        }
+        };
         as_daemon(|| {
-            let now = nix::sys::stat::fstatat(&*self.home, LOCAL, nix::fcntl::AtFlags::AT_SYMLINK_NOFOLLOW)?;
+            let now =
+                nix::sys::stat::fstatat(&*self.home, subdirectory, nix::fcntl::AtFlags::AT_SYMLINK_NOFOLLOW)?;
             #[allow(clippy::unnecessary_cast, trivial_numeric_casts)]
             let identity = (now.st_dev as u64, now.st_ino as u64);
             let mut local = self.local.lock();
             if let Some(known) = local.as_ref().filter(|known| known.identity == identity) {
                 return Ok(Arc::clone(&known.fd));
             }
-            let fd = Arc::new(backing::anchor(self.home.as_fd(), OsStr::new(LOCAL))?);
+            let fd = Arc::new(backing::anchor(self.home.as_fd(), OsStr::new(subdirectory))?);
             let stat = backing::stat(fd.as_fd())?;
             if !stat.is_dir() {
                 return Err(Errno::ENOTDIR);
@@ -109,6 +144,19 @@ impl View {
             *local = Some(Local { fd: Arc::clone(&fd), identity: (stat.dev, stat.ino) });
             Ok(fd)
         })
+    }
+
+    /// The kernel is told of this name in the root.
+    pub(crate) fn note_first_name(&self, name: &OsStr) {
+        let mut names = self.first_names.lock();
+        if !names.contains(name) {
+            names.insert(name.to_owned());
+        }
+    }
+
+    /// The names in the root that the kernel was told of.
+    pub(crate) fn take_first_names(&self) -> HashSet<OsString> {
+        std::mem::take(&mut self.first_names.lock())
     }
 
     /// The uid below that `uid` acts as in this view.
@@ -154,14 +202,14 @@ impl View {
 
 /// A view's number, given back when the view goes.
 #[derive(Debug)]
-struct Index {
+pub(crate) struct Index {
     number: u32,
-    fallback: bool,
     free: Arc<Mutex<Numbers>>,
 }
 
+/// The numbers of views.
 #[derive(Debug, Default)]
-struct Numbers {
+pub(crate) struct Numbers {
     highest: u32,
     free: Vec<u32>,
 }
@@ -172,127 +220,16 @@ impl Drop for Index {
     }
 }
 
-/// The views that new look-ups get, by uid.
-#[derive(Debug)]
-pub(crate) struct Views {
-    scoreboard: Scoreboard,
-    /// Homes under here would be served through ourselves.
-    mountpoint: PathBuf,
-    fallback: Arc<View>,
-    current: RwLock<HashMap<u32, Current>>,
-    numbers: Arc<Mutex<Numbers>>,
-}
-
-/// What the table knows of a uid's link: the view it gave, or why it gave none.
-#[derive(Debug, Clone)]
-struct Current {
-    link: LinkIdentity,
-    view: Result<Arc<View>, Errno>,
-}
-
-impl Views {
-    /// Views by `scoreboard`, with `fallback` (open on the directory) for those without a link.
-    ///
-    /// # Errors
-    /// The fallback is no directory.
-    pub(crate) fn new(scoreboard: Scoreboard, mountpoint: &Path, fallback: OwnedFd) -> Result<Self, Errno> {
-        let numbers = Arc::<Mutex<Numbers>>::default();
-        let fallback = Arc::new(View::open(number(&numbers, true), None, fallback, false)?);
-        Ok(Self {
-            scoreboard,
-            mountpoint: mountpoint.to_owned(),
-            fallback,
-            current: RwLock::default(),
-            numbers,
-        })
+impl Index {
+    /// The next free number.
+    pub(crate) fn new(numbers: &Arc<Mutex<Numbers>>) -> Self {
+        let mut table = numbers.lock();
+        let number = table.free.pop().unwrap_or_else(|| {
+            table.highest += 1;
+            table.highest
+        });
+        Self { number, free: Arc::clone(numbers) }
     }
-
-    /// What `uid` sees now. One system call while its link stays as it is.
-    ///
-    /// # Errors
-    /// Its link cannot be used: `ENOENT`, `ENOTDIR`, `ELOOP`, `EPERM`; logged once for each link.
-    pub(crate) fn of(&self, uid: u32) -> Result<Arc<View>, Errno> {
-        let link = as_daemon(|| self.scoreboard.identity(uid).map_err(|e| e.errno()))?;
-        let known = self.current.read().get(&uid).cloned();
-        let Some(link) = link else {
-            if known.is_some() {
-                self.current.write().remove(&uid);
-            }
-            return Ok(Arc::clone(&self.fallback));
-        };
-        match known {
-            Some(Current { link: same, view: Ok(view) }) if same == link => Ok(view),
-            known => self.renew(uid, known),
-        }
-    }
-
-    /// Reads `uid`'s link, opens its home and remembers the outcome.
-    fn renew(&self, uid: u32, known: Option<Current>) -> Result<Arc<View>, Errno> {
-        let Some(link) = as_daemon(|| self.scoreboard.resolve(uid).map_err(|e| e.errno()))? else {
-            return Ok(Arc::clone(&self.fallback));
-        };
-        let opened = self.open(uid, &link, false).map(Arc::new);
-        let mut current = self.current.write();
-        // Another thread may have been here first; its view has to stay the only one of this link.
-        if let Some(Current { link: same, view: Ok(view) }) = current.get(&uid)
-            && *same == link.identity
-        {
-            return Ok(Arc::clone(view));
-        }
-        let logged = known.is_some_and(|known| known.link == link.identity && known.view.is_err());
-        if let (Err(errno), false) = (&opened, logged) {
-            warn!(uid, target = %link.target.display(), "link not usable: {}", errno.desc());
-        }
-        current.insert(uid, Current { link: link.identity, view: opened.clone() });
-        opened
-    }
-
-    /// A new view of its own for `uid`, pinned to the link as it is now; its root is the home.
-    ///
-    /// # Errors
-    /// `ENOENT` without a link; else as [`Views::of`].
-    pub(crate) fn private(&self, uid: u32) -> Result<Arc<View>, Errno> {
-        let link = as_daemon(|| self.scoreboard.resolve(uid).map_err(|e| e.errno()))?.ok_or(Errno::ENOENT)?;
-        self.open(uid, &link, true).map(Arc::new)
-    }
-
-    fn open(&self, uid: u32, link: &Link, private: bool) -> Result<View, Errno> {
-        self.scoreboard.check().map_err(|e| {
-            warn!("{e}");
-            e.errno()
-        })?;
-        if !link.target.is_absolute() {
-            return Err(Errno::ENOENT);
-        }
-        if link.target.starts_with(&self.mountpoint) {
-            return Err(Errno::ELOOP);
-        }
-        let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
-        let home = as_daemon(|| open(&link.target, flags, Mode::empty())).map_err(|e| match e {
-            Errno::ENOTDIR => Errno::ENOENT,
-            other => other,
-        })?;
-        let view = View::open(number(&self.numbers, false), Some(uid), home, private)?;
-        if let Err(e) = view.root() {
-            warn!(uid, home = %link.target.display(), "home without a usable '{LOCAL}': {}", e.desc());
-        }
-        Ok(view)
-    }
-
-    /// The fallback view.
-    #[cfg(test)]
-    pub(crate) fn fallback(&self) -> &Arc<View> {
-        &self.fallback
-    }
-}
-
-fn number(numbers: &Arc<Mutex<Numbers>>, fallback: bool) -> Index {
-    let mut table = numbers.lock();
-    let number = table.free.pop().unwrap_or_else(|| {
-        table.highest += 1;
-        table.highest
-    });
-    Index { number, fallback, free: Arc::clone(numbers) }
 }
 
 /// What the root shows to everyone: nothing of it may differ between users, for the kernel keeps one copy.

@@ -1,18 +1,20 @@
 //! `obuilder macos`, started as a user does, on a store and a build user of its own.
 use std::ffi::OsString;
-use std::fs;
+use std::fs::{self, DirEntry};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use crate::{Scratch, binary, mountinfo, process};
+use crate::mountinfo::MountEntry;
+use crate::{BuildUser, Scratch, binary, mountinfo, process};
 
-/// A source tree, specs, a store and a build user. The user's account is removed with it.
+/// A source tree, specs, a store and a build user, all gone when it is dropped.
 #[derive(Debug)]
 pub struct Build {
     /// The scratch directory everything lies in.
     pub scratch: Scratch,
-    /// The build user's uid; no two tests may share one.
-    pub uid: u32,
+    /// The build user, its own alone.
+    pub user: BuildUser,
     /// The source directory.
     pub source: PathBuf,
     /// The store's directory.
@@ -69,12 +71,17 @@ impl Ended {
 
 impl Build {
     /// An empty source, and everything else yet to be made by the builder.
-    pub fn new(uid: u32) -> Self {
+    pub fn new() -> Self {
+        Self::of(BuildUser::new())
+    }
+
+    /// The same, with a build user taken already.
+    pub fn of(user: BuildUser) -> Self {
         let scratch = Scratch::new();
         let source = scratch.dir("source");
         let at = |name: &str| scratch.path().join(name);
         let (store, scoreboard) = (at("store"), at("scoreboard"));
-        Self { uid, source, store, scoreboard, options: Vec::new(), scratch }
+        Self { user, source, store, scoreboard, options: Vec::new(), scratch }
     }
 
     /// Adds an option to every command from here on.
@@ -96,7 +103,7 @@ impl Build {
         let mut command = Command::new(binary::obuilder());
         command.arg("macos").arg(&self.source).arg("-f").arg(spec);
         command.arg(format!("--store=rsync:{}", self.store.display()));
-        command.arg(format!("--uid={}", self.uid));
+        command.arg(format!("--uid={}", self.user.uid));
         command.arg(format!("--scoreboard={}", self.scoreboard.display()));
         command.args(&self.options);
         command
@@ -104,7 +111,12 @@ impl Build {
 
     /// Builds the spec `text` to its end.
     pub fn run(&self, text: &str) -> Ended {
-        process::output(&mut self.command(&self.spec(text))).into()
+        self.run_file(&self.spec(text))
+    }
+
+    /// Builds the spec in the file `spec` to its end.
+    pub fn run_file(&self, spec: &Path) -> Ended {
+        process::output(&mut self.command(spec)).into()
     }
 
     /// Builds `(from empty)` and one step for each of `commands`.
@@ -124,19 +136,29 @@ impl Build {
 
     /// Everything that a build may have left on the machine and should not have: one line each.
     pub fn left_behind(&self) -> Vec<String> {
-        let mut left: Vec<String> =
-            names(&self.store.join("result-tmp")).iter().map(|id| format!("half a result: {id}")).collect();
-        left.extend(names(&self.scoreboard).iter().map(|name| format!("on the scoreboard: {name}")));
-        left.extend(processes_of(self.uid).iter().map(|what| format!("process: {what}")));
-        let below = mountinfo::below(self.scratch.path());
-        left.extend(below.iter().map(|mount| format!("mount: {}", mount.mount_point.display())));
+        let below = |what: &str, dir: PathBuf| {
+            names(&dir).into_iter().map(|name| format!("{what}: {name}")).collect::<Vec<_>>()
+        };
+        let mut left = below("half a result", self.store.join("result-tmp"));
+        left.extend(below("of a step's sandbox", self.store.join("state/sandbox")));
+        left.extend(below("on the scoreboard", self.scoreboard.clone()));
+        left.extend(processes_of(self.user.uid).iter().map(|what| format!("process: {what}")));
+        left.extend(self.mounts().iter().map(|mount| format!("mount: {}", mount.mount_point.display())));
+        left.extend(files_of(self.user.uid).iter().map(|path| format!("file: {}", path.display())));
         left
+    }
+
+    /// The mounts that concern this build: those in its directories, and obuilderfs of its scoreboard.
+    pub fn mounts(&self) -> Vec<MountEntry> {
+        let mut mounts = mountinfo::below(self.scratch.path());
+        mounts.extend(mountinfo::of_scoreboard(&self.scoreboard));
+        mounts
     }
 }
 
-impl Drop for Build {
-    fn drop(&mut self) {
-        let _ = Command::new("userdel").arg(format!("obuilder{}", self.uid)).output();
+impl Default for Build {
+    fn default() -> Self {
+        Self::new()
     }
 }
 
@@ -155,6 +177,14 @@ pub fn names(dir: &Path) -> Vec<String> {
         entries.map(|e| e.expect("entry").file_name().to_string_lossy().into_owned()).collect();
     names.sort();
     names
+}
+
+/// What belongs to `uid` in the places where every user may write.
+fn files_of(uid: u32) -> Vec<PathBuf> {
+    let dirs = ["/tmp", "/var/tmp", "/dev/shm", "/dev/mqueue", "/run/lock", "/home", "/var/mail"];
+    let entries = dirs.into_iter().flat_map(|dir| fs::read_dir(dir).into_iter().flatten().flatten());
+    let his = |entry: &DirEntry| entry.metadata().is_ok_and(|meta| meta.uid() == uid);
+    entries.filter(his).map(|entry| entry.path()).collect()
 }
 
 /// The command lines of the processes whose real or effective uid is `uid`.

@@ -6,6 +6,7 @@
 
 pub mod binary;
 pub mod build;
+pub mod build_user;
 pub mod compare;
 pub mod containers;
 pub mod copying;
@@ -20,6 +21,7 @@ pub mod user;
 pub mod world;
 
 pub use build::Build;
+pub use build_user::BuildUser;
 pub use compare::Twin;
 pub use containers::Containers;
 pub use mount::Mount;

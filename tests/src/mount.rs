@@ -44,10 +44,10 @@ impl Mount {
     fn await_ready(&mut self) {
         let ended = process::pidfd(self.child.id()).expect("pidfd of obuilderfs");
         let ready = mountinfo::wait_until(Some(ended.as_fd()), LIMIT, || {
-            is_ours(&self.point) || self.child.try_wait().is_ok_and(|status| status.is_some())
+            answers(&self.point) || self.child.try_wait().is_ok_and(|status| status.is_some())
         });
         assert!(
-            ready && is_ours(&self.point),
+            ready && answers(&self.point),
             "obuilderfs did not mount at {}: {}",
             self.point.display(),
             self.log()
@@ -71,13 +71,22 @@ impl Mount {
 
     /// Sends it `signal` and waits for its end.
     pub fn stop(mut self, signal: Signal) -> ExitStatus {
-        process::stop(&mut self.child, signal)
+        let status = process::stop(&mut self.child, signal);
+        self.tell_why(status)
     }
 
     /// Waits for it to end by itself, as after `umount`.
     pub fn wait(mut self) -> ExitStatus {
         assert!(process::wait_for_end(self.child.id(), LIMIT), "obuilderfs goes on without its mount");
-        self.child.wait().expect("status of obuilderfs")
+        let status = self.child.wait().expect("status of obuilderfs");
+        self.tell_why(status)
+    }
+
+    fn tell_why(&self, status: ExitStatus) -> ExitStatus {
+        if !status.success() {
+            eprintln!("--- obuilderfs ended with {status} and printed:\n{}", self.log());
+        }
+        status
     }
 }
 
@@ -94,6 +103,12 @@ impl Drop for Mount {
             eprintln!("--- obuilderfs printed:\n{}", self.log());
         }
     }
+}
+
+/// Whether the topmost mount at `point` is an obuilderfs whose daemon answers. It is in the table before the
+/// kernel and the daemon have agreed on terms: this waits until they have.
+fn answers(point: &Path) -> bool {
+    is_ours(point) && nix::sys::statvfs::statvfs(point).is_ok()
 }
 
 /// Whether the topmost mount at `point` is an obuilderfs.

@@ -32,6 +32,11 @@ pub fn below(dir: &Path) -> Vec<MountEntry> {
     all().into_iter().filter(|mount| mount.mount_point.starts_with(dir)).collect()
 }
 
+/// The obuilderfs mounts of the scoreboard `dir`, wherever they are.
+pub fn of_scoreboard(dir: &Path) -> Vec<MountEntry> {
+    all().into_iter().filter(|mount| mount.fs_type == "fuse.obuilderfs" && mount.source == dir).collect()
+}
+
 /// The topmost mount exactly at `path`.
 pub fn at(path: &Path) -> Option<MountEntry> {
     all().into_iter().rfind(|mount| mount.mount_point == path)

@@ -1,4 +1,5 @@
 //! A directory for one test, gone with everything in it when the test ends, however it ends.
+use std::env;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -14,7 +15,13 @@ pub struct Scratch(PathBuf);
 impl Scratch {
     /// A new one, in the system's temporary directory.
     pub fn new() -> Self {
-        let dir = tempfile::Builder::new().prefix("obuilder-test-").tempdir().expect("temporary directory");
+        Self::below(&env::temp_dir())
+    }
+
+    /// A new one in `parent`: steps of a build have a `/tmp` of their own, but see the machine's `/run`.
+    pub fn below(parent: &Path) -> Self {
+        let made = tempfile::Builder::new().prefix("obuilder-test-").tempdir_in(parent);
+        let dir = made.unwrap_or_else(|e| panic!("{}: {e}", parent.display()));
         let path = dir.keep().canonicalize().expect("canonical path");
         fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).expect("mode of the directory");
         Self(path)

@@ -25,7 +25,7 @@ pub(super) struct Macos {
     #[arg(long, value_name = "KIND:PLACE", default_value = "rsync:/var/lib/obuilder")]
     store: OsString,
     /// The user the steps run as; made if there is none
-    #[arg(long, default_value_t = 705)]
+    #[arg(long, default_value_t = 705, value_parser = parse_uid)]
     uid: u32,
     /// The directory that tells obuilderfs each user's home; in a shared one, as /tmp, one of its own is
     /// made [default: /run/obuilder]
@@ -43,6 +43,10 @@ pub(super) struct Macos {
     /// Where base images are [default: the directory of the machine's homes]
     #[arg(long, value_name = "DIR")]
     base_images: Option<PathBuf>,
+}
+
+fn parse_uid(text: &str) -> Result<u32, &'static str> {
+    text.parse().map_err(|_| "not a user id; give a number, such as 705")
 }
 
 impl Macos {

@@ -24,7 +24,8 @@ pub fn name_of(uid: u32) -> String {
 /// # Errors
 /// The uid is the system's or another account's, or our account has another uid or home.
 pub fn check(host: &dyn Host, uid: u32, home: &Path) -> Result<Option<Account>, SandboxError> {
-    if uid < FIRST_UID {
+    // (uid_t) -1 means "leave it" to chown(2) and setreuid(2).
+    if uid < FIRST_UID || uid == u32::MAX {
         return Err(SandboxError::SystemUid(uid));
     }
     let name = name_of(uid);
@@ -156,6 +157,7 @@ mod tests {
             refusal(&host, 499),
             "uid 499 is one of the system's own; choose one of 500 or more with --uid"
         );
+        assert!(refusal(&host, u32::MAX).starts_with("uid 4294967295 is one of the system's own"));
         let alice = Account {
             name: "alice".into(),
             uid: 705,

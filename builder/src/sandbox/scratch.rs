@@ -1,10 +1,10 @@
 //! The directory a step writes to that is no part of its result: its `/tmp` and `/var/tmp`.
 use std::fs::{self, Permissions};
-use std::io;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use super::SandboxError;
+use crate::transfer::remove::remove_tree;
 
 /// A fresh directory, removed with all that is in it when dropped. Only root may enter it, but what is bound
 /// out of it is open to the step.
@@ -18,10 +18,7 @@ impl Scratch {
     /// was killed, and is removed.
     pub(super) fn make(dir: &Path, uid: u32) -> Result<Self, SandboxError> {
         let scratch = Self { path: dir.join(uid.to_string()) };
-        match fs::remove_dir_all(&scratch.path) {
-            Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(scratch.error("remove", &e)),
-            _ => {}
-        }
+        remove_tree(&scratch.path).map_err(|e| scratch.error("remove", &e))?;
         let mut private = fs::DirBuilder::new();
         private.recursive(true).mode(0o700);
         private.create(&scratch.path).map_err(|e| scratch.error("make", &e))?;
@@ -38,15 +35,15 @@ impl Scratch {
         &self.path
     }
 
-    fn error(&self, verb: &str, error: &io::Error) -> SandboxError {
+    fn error(&self, verb: &str, error: &dyn std::error::Error) -> SandboxError {
         SandboxError::Prepare { what: format!("{verb} {}", self.path.display()), reason: error.to_string() }
     }
 }
 
 impl Drop for Scratch {
     fn drop(&mut self) {
-        if let Err(error) = fs::remove_dir_all(&self.path) {
-            tracing::warn!("{}: cannot be removed: {error}", self.path.display());
+        if let Err(error) = remove_tree(&self.path) {
+            tracing::warn!("{error}");
         }
     }
 }

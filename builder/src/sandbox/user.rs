@@ -1,7 +1,8 @@
 //! The sandbox that makes a throw-away user of every step.
 //!
 //! A step is a login of the build user whose home is the result's tree and whose prefix is that home's
-//! `local`. What it may do is what that user may do; what it started is gone when it ends.
+//! `local`. What it may do is what that user may do; what it started is gone when it ends. The network is the
+//! machine's, asked for or not.
 use std::fs;
 use std::os::fd::OwnedFd;
 use std::path::{Component, Path, PathBuf};

@@ -2,10 +2,15 @@
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::os::unix::process::CommandExt;
+use std::path::Path;
 use std::process::{Command as Process, Stdio};
+use std::sync::Barrier;
 use std::time::Duration;
 
 use nix::mount::{MsFlags, mount, umount};
+use nix::sched::{CloneFlags, unshare};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use obuilder::host::{Host, SystemHost, enter_private_mount_namespace};
 use obuilder::sandbox::{Cancel, Sandbox, SandboxError, Status, View};
 
@@ -78,6 +83,36 @@ fn a_cancelled_step_is_gone_at_once() {
     });
     assert!(matches!(status, Err(SandboxError::Cancelled)), "{status:?}");
     f.assert_nothing_is_left();
+}
+
+#[test]
+fn a_step_whose_supervisor_is_killed_is_gone_too() {
+    let Some(f) = fixture(61_733) else { return };
+    let command = f.command("setsid sleep 1000 & sleep 1001");
+    let (_, status) = std::thread::scope(|scope| {
+        scope.spawn(|| {
+            wait_until("the step starts", || is_running(f.uid, "sleep"));
+            kill(supervisor_of(f.uid), Signal::SIGKILL).unwrap();
+        });
+        f.run(&command)
+    });
+    let error = status.unwrap_err().to_string();
+    assert_eq!(error, "the process that ran the step ended without reporting how (signal: 9 (SIGKILL))");
+    f.assert_nothing_is_left();
+}
+
+/// The parent of the init of the namespace in which `uid`'s processes are.
+fn supervisor_of(uid: u32) -> Pid {
+    let parent = |pid: i32| {
+        let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+        status.lines().find_map(|line| line.strip_prefix("PPid:")).unwrap().trim().parse::<i32>().unwrap()
+    };
+    let name = |pid: i32| fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap();
+    let mut pid = SystemHost::default().processes_of(uid).unwrap()[0].pid;
+    while !name(pid).starts_with("obuilder-step") {
+        pid = parent(pid);
+    }
+    Pid::from_raw(parent(pid))
 }
 
 #[test]
@@ -172,6 +207,41 @@ fn anybody_sees_mounts_of(dir: &str) -> bool {
     processes
         .filter_map(|entry| fs::read_to_string(entry.path().join("mountinfo")).ok())
         .any(|m| m.contains(dir))
+}
+
+#[test]
+fn on_a_machine_whose_mounts_are_shared_the_builders_stay_its_own_and_the_machines_come_in() {
+    let Some(_root) = account_of(61_734) else { return };
+    let dir = tempfile::tempdir().unwrap();
+    let point = |name: &str| {
+        let path = dir.path().join(name);
+        fs::create_dir(&path).unwrap();
+        path
+    };
+    let (of_builder, of_machine) = (point("builder"), point("machine"));
+    let tmpfs = |at: &Path| mount(Some("tmpfs"), at, Some("tmpfs"), MsFlags::empty(), None::<&str>).unwrap();
+    let seen =
+        |at: &Path| fs::read_to_string("/proc/thread-self/mountinfo").unwrap().contains(at.to_str().unwrap());
+    // As systemd sets a machine up.
+    unshare(CloneFlags::CLONE_NEWNS).unwrap();
+    mount(None::<&str>, "/", None::<&str>, MsFlags::MS_REC | MsFlags::MS_PRIVATE, None::<&str>).unwrap();
+    mount(None::<&str>, "/", None::<&str>, MsFlags::MS_REC | MsFlags::MS_SHARED, None::<&str>).unwrap();
+    let turn = Barrier::new(2);
+    let (in_builder, in_machine) = std::thread::scope(|scope| {
+        let builder = scope.spawn(|| {
+            enter_private_mount_namespace().unwrap();
+            tmpfs(&of_builder);
+            turn.wait();
+            turn.wait();
+            (seen(&of_builder), seen(&of_machine))
+        });
+        turn.wait();
+        tmpfs(&of_machine);
+        turn.wait();
+        (builder.join().unwrap(), (seen(&of_builder), seen(&of_machine)))
+    });
+    umount(&of_machine).unwrap();
+    assert_eq!((in_builder, in_machine), ((true, true), (false, true)));
 }
 
 #[test]

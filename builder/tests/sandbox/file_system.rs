@@ -1,12 +1,15 @@
 //! Steps whose home and prefix come through obuilderfs. Needs FUSE.
 use std::fs;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, chown};
 use std::path::Path;
 use std::process::{Command as Process, Stdio};
 
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use obuilder::sandbox::{Sandbox, Status, View};
 
-use crate::fixture::{Fixture, fixture};
+use crate::fixture::{Fixture, fixture, wait_until};
 
 fn with_file_system(uid: u32) -> Option<Fixture> {
     let mut f = fixture(uid)?;
@@ -104,6 +107,36 @@ fn a_dead_mount_is_replaced() {
 }
 
 #[test]
+fn a_step_whose_file_system_died_did_not_succeed_and_the_next_one_gets_another() {
+    let Some(f) = with_file_system(61_756) else { return };
+    let command = f.command("touch started; while ls ~ >/dev/null 2>&1; do sleep 0.01; done");
+    let started = f.rootfs.join("started");
+    let (_, status) = std::thread::scope(|scope| {
+        scope.spawn(|| {
+            wait_until("the step starts", || started.exists());
+            kill(daemon_at(&f.prefix), Signal::SIGKILL).unwrap();
+        });
+        f.run(&command)
+    });
+    let error = status.unwrap_err().to_string();
+    let prefix = f.prefix.display();
+    assert_eq!(error, format!("obuilderfs on {prefix} ended while the step ran (signal: 9 (SIGKILL))"));
+    assert_eq!(f.sh("echo again"), "again\n");
+    assert_eq!(mounts_at(&f.prefix), 1);
+}
+
+/// The obuilderfs that was started for `prefix`.
+fn daemon_at(prefix: &Path) -> Pid {
+    let is_it = |entry: &fs::DirEntry| {
+        let cmdline = fs::read(entry.path().join("cmdline")).unwrap_or_default();
+        let mut words = cmdline.split(|byte| *byte == 0);
+        words.next() == Some(b"obuilderfs") && words.any(|word| word == prefix.as_os_str().as_bytes())
+    };
+    let daemon = fs::read_dir("/proc").unwrap().flatten().find(is_it).unwrap();
+    Pid::from_raw(daemon.file_name().to_str().unwrap().parse().unwrap())
+}
+
+#[test]
 fn a_file_system_that_does_not_start_is_named_with_its_prefix() {
     let Some(mut f) = with_file_system(61_755) else { return };
     let scoreboard = f.dir.path().join("scoreboard");
@@ -128,7 +161,7 @@ impl ByHand {
             .spawn()
             .unwrap();
         let guard = Self(daemon, prefix.to_owned());
-        crate::fixture::wait_until("it is mounted", || mounts_at(prefix) == 1);
+        wait_until("it is mounted", || mounts_at(prefix) == 1);
         guard
     }
 }

@@ -85,8 +85,9 @@ fn a_link_in_the_home_does_not_make_root_write_elsewhere() {
     fs::set_permissions(&outside, fs::Permissions::from_mode(0o755)).unwrap();
     symlink("/etc", f.rootfs.join("link")).unwrap();
     let target = f.home.join("link/obuilder-test-link");
-    let (output, status) = with_secrets(&f, &[target.to_str().unwrap()], "cat link/obuilder-test-link");
-    assert_eq!((output, status), (format!("secret of {}\n", target.display()), Status::Exited(0)));
+    let (output, status) =
+        with_secrets(&f, &[target.to_str().unwrap()], "cat link/obuilder-test-link; stat -f -c %T /etc");
+    assert_eq!((output, status), (format!("secret of {}\ntmpfs\n", target.display()), Status::Exited(0)));
     assert!(!Path::new("/etc/obuilder-test-link").exists());
 }
 

@@ -38,9 +38,25 @@ fn a_step_has_no_input_no_terminal_and_no_descriptors_of_the_builders() {
     let Some(f) = fixture(61_712) else { return };
     // A descriptor that the builder was started with, as a careless shell would leave it.
     let stray = nix::unistd::dup(std::io::stdin()).unwrap();
-    let output = f.sh("cat; ls /proc/self/fd | wc -l; (: </dev/tty) 2>/dev/null || echo no terminal");
+    let output =
+        f.sh("cat; ls /proc/self/fd | wc -l; (: </dev/tty) 2>/dev/null || cut -d' ' -f6 /proc/self/stat");
     drop(stray);
-    assert_eq!(output, "4\nno terminal\n");
+    // Standard streams and the directory being listed; the session is that of the namespace's init.
+    assert_eq!(output, "4\n1\n");
+}
+
+#[test]
+#[allow(unsafe_code)]
+fn signals_that_the_builder_ignores_are_not_ignored_by_its_steps() {
+    let Some(f) = fixture(61_731) else { return };
+    let signals = [libc::SIGUSR2, libc::SIGRTMIN(), libc::SIGRTMAX()];
+    for signal in signals {
+        // SAFETY: no handler is installed.
+        unsafe { libc::signal(signal, libc::SIG_IGN) };
+    }
+    let output = f.sh("sed -n 's/^SigIgn:.//p' /proc/self/status");
+    let ignored = u64::from_str_radix(output.trim(), 16).unwrap();
+    assert!(signals.iter().all(|signal| ignored & (1 << (signal - 1)) == 0), "{output}");
 }
 
 #[test]

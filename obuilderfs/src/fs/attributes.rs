@@ -44,11 +44,11 @@ impl FileSystem {
         }
         if let Some(file) = handle.and_then(|handle| self.files.get(handle).ok()) {
             let stat = backing::stat(file.fd())?;
-            return Ok(self.shown(&file.node.view, id, &stat));
+            return Ok(self.shown(&file.node, &stat));
         }
         let node = self.nodes.get(id)?;
         let stat = backing::stat(self.nodes.anchor(&node)?.as_fd())?;
-        Ok(self.shown(&node.view, id, &stat))
+        Ok(self.shown(&node, &stat))
     }
 
     /// Changes attributes as the caller. In the root this concerns the caller's own tree, though what is
@@ -91,7 +91,7 @@ impl FileSystem {
             return Ok(Self::constant(ROOT));
         }
         let stat = backing::stat(object)?;
-        Ok(self.shown(&view, id, &stat))
+        Ok(self.shown(&*self.nodes.get(id)?, &stat))
     }
 
     pub(crate) fn statfs(&self, caller: &Caller, id: u64) -> Result<Statvfs, Errno> {

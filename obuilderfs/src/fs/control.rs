@@ -9,12 +9,12 @@ use nix::errno::Errno;
 use parking_lot::Mutex;
 
 use super::{Entry, FOREVER, FileSystem, Lookup};
-use crate::backing;
+use crate::backing::{self, Stat};
 use crate::caller::{Caller, as_daemon};
-use crate::nodes::CONTROL;
+use crate::nodes::{CONTROL, Node};
 
 /// The name of the control directory in the root; no listing shows it.
-pub(super) const NAME: &str = ".obuilderfs";
+pub(crate) const NAME: &str = ".obuilderfs";
 
 /// Tokens in use and the node of each one's home.
 #[derive(Debug, Default)]
@@ -37,20 +37,21 @@ impl FileSystem {
         let uid = uid_of(name).ok_or(Errno::ENOENT)?;
         let mut tokens = self.tokens.0.lock();
         tokens.retain(|_, id| self.nodes.get(*id).is_ok());
-        let node = match tokens.get(name) {
-            Some(id) => self.nodes.get(*id)?,
-            None => {
-                let view = self.views.private(uid)?;
-                let home = view.home().try_clone().map_err(|_| Errno::EMFILE)?;
-                let stat = backing::stat(home.as_fd())?;
-                let node = self.nodes.found(&view, home, &stat, true)?;
-                tokens.insert(name.to_owned(), node.id);
-                return Ok(Lookup::Found(self.entry_of(&node, &stat, false)));
-            }
-        };
-        let stat = as_daemon(|| backing::stat(self.nodes.anchor(&node)?.as_fd()))?;
-        self.nodes.count(&node);
-        Ok(Lookup::Found(self.entry_of(&node, &stat, false)))
+        if let Some(node) = tokens.get(name).and_then(|id| self.nodes.count(*id)) {
+            let stat = as_daemon(|| backing::stat(self.nodes.anchor(&node)?.as_fd()));
+            let stat = stat.inspect_err(|_| self.nodes.forget(node.id, 1))?;
+            return Ok(self.entered(&node, &stat));
+        }
+        let view = self.views.private(uid)?;
+        let home = view.home().try_clone().map_err(|_| Errno::EMFILE)?;
+        let stat = backing::stat(home.as_fd())?;
+        let node = self.nodes.found(&view, home, &stat, true)?;
+        tokens.insert(name.to_owned(), node.id);
+        Ok(self.entered(&node, &stat))
+    }
+
+    fn entered(&self, node: &Node, stat: &Stat) -> Lookup {
+        Lookup::Found(Entry { attributes: self.shown(node, stat), name_lifetime: FOREVER })
     }
 
     /// Ends the private view `name`: whoever still uses it keeps it, new look-ups of the token find another.

@@ -42,7 +42,7 @@ impl FileSystem {
         let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY;
         let uid = view.acting_uid(caller.uid);
         let fd = act_as(caller, uid, || backing::reopen(object.as_fd(), flags))?;
-        let keep = view.private;
+        let keep = view.private || id != ROOT && self.nodes.get(id)?.is_covered();
         let open = OpenDir { id, of: Some((view, Mutex::new(DirStream::new(fd)))) };
         Ok((self.directories.insert(Arc::new(open)), keep))
     }

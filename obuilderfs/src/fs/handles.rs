@@ -32,6 +32,10 @@ impl<T> Handles<T> {
         self.open.read().get(&handle).cloned().ok_or(Errno::EBADF)
     }
 
+    pub(super) fn len(&self) -> usize {
+        self.open.read().len()
+    }
+
     pub(super) fn remove(&self, handle: u64) -> Option<Arc<T>> {
         self.open.write().remove(&handle)
     }

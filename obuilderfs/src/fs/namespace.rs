@@ -20,9 +20,14 @@ impl FileSystem {
             _ => {}
         }
         let place = self.place(caller, parent)?;
+        if place.at_root {
+            self.changes.settle();
+        }
         match as_daemon(|| self.entry(&place, name)) {
             Ok(entry) => Ok(Lookup::Found(entry)),
-            Err(Errno::ENOENT) if !place.at_root => Ok(Lookup::Absent(self.lifetimes(&place.view).absence)),
+            Err(Errno::ENOENT) if !place.at_root => {
+                Ok(Lookup::Absent(self.lifetimes(&place.view, place.covered).absence))
+            }
             Err(e) => Err(e),
         }
     }
@@ -120,8 +125,11 @@ impl FileSystem {
         let stat = backing::stat(fd.as_fd())?;
         let anchor = as_daemon(|| backing::anchor_of(fd.as_fd()))?;
         let node = self.nodes.found(&place.view, anchor, &stat, true)?;
-        let entry = self.entry_of(&node, &stat, place.at_root);
-        let file = Arc::new(OpenFile::new(fd, node, caller));
+        if place.at_root {
+            place.view.note_first_name(name);
+        }
+        let file = Arc::new(OpenFile::new(fd, node, caller, flags));
+        let entry = self.entry_of(&file.node, &stat, &place);
         Ok((entry, self.files.insert(Arc::clone(&file)), file))
     }
 

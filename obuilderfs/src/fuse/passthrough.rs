@@ -22,7 +22,7 @@ pub(super) struct Passthrough {
 #[derive(Debug, Default)]
 struct Inodes {
     open: HashMap<u64, OpenInode>,
-    /// Devices whose files the kernel does not take: those of stacked file systems.
+    /// Volumes whose files the kernel does not take: those of stacked file systems.
     refused: HashSet<u64>,
 }
 
@@ -43,12 +43,12 @@ impl Passthrough {
         self.enabled.store(false, Ordering::Relaxed);
     }
 
-    /// Counts an open of `node`, which lies on `device`, and gives the backing id to answer with; `None` to
+    /// Counts an open of `node`, which lies on `volume`, and gives the backing id to answer with; `None` to
     /// serve it through the daemon.
     pub(super) fn opened(
         &self,
         node: u64,
-        device: u64,
+        volume: u64,
         register: impl FnOnce() -> io::Result<BackingId>,
     ) -> Option<Arc<BackingId>> {
         if !self.enabled.load(Ordering::Relaxed) {
@@ -59,7 +59,7 @@ impl Passthrough {
             inode.opens += 1;
             return inode.backing.clone();
         }
-        let backing = if inodes.refused.contains(&device) { None } else { inodes.register(device, register) };
+        let backing = if inodes.refused.contains(&volume) { None } else { inodes.register(volume, register) };
         inodes.open.insert(node, OpenInode { backing: backing.clone(), opens: 1 });
         backing
     }
@@ -78,7 +78,7 @@ impl Passthrough {
 impl Inodes {
     fn register(
         &mut self,
-        device: u64,
+        volume: u64,
         register: impl FnOnce() -> io::Result<BackingId>,
     ) -> Option<Arc<BackingId>> {
         match register() {
@@ -86,9 +86,9 @@ impl Inodes {
             Err(e) => {
                 // A stacked file system never will; want of memory or descriptors passes.
                 if matches!(e.raw_os_error(), Some(libc::ELOOP | libc::EOPNOTSUPP | libc::EPERM)) {
-                    self.refused.insert(device);
+                    self.refused.insert(volume);
                 }
-                debug!(device, "no passthrough: {e}");
+                debug!(volume, "no passthrough: {e}");
                 None
             }
         }

@@ -12,7 +12,7 @@ fn a_steps_prefix_is_its_own_and_the_machines_is_not_touched() {
     if !can_build() {
         return;
     }
-    let build = Build::new(41_710);
+    let build = Build::new();
     let before = names(Path::new("/usr/local"));
     let ended = build
         .steps(&[
@@ -30,7 +30,7 @@ fn another_prefix_can_be_named() {
     if !can_build() {
         return;
     }
-    let build = Build::new(41_711);
+    let build = Build::new();
     let prefix = build.scratch.dir("opt/prefix");
     let build = build.with(format!("--fuse-path={}", prefix.display()));
     let ended = build.steps(&[&format!("echo x > {}/file; cat ~/local/file", prefix.display())]).done();
@@ -43,7 +43,7 @@ fn without_the_file_system_a_step_has_its_home_and_the_machines_prefix() {
     if !can_build() {
         return;
     }
-    let build = Build::new(41_712).with("--no-fuse");
+    let build = Build::new().with("--no-fuse");
     let ended =
         build.steps(&["echo x > local/file; pwd; test -w /usr/local && echo writable; ls local"]).done();
     assert_eq!(ended.said(), ["/home/obuilder", "file"]);
@@ -54,7 +54,7 @@ fn a_step_is_its_user_in_its_home_with_a_clean_environment() {
     if !can_build() {
         return;
     }
-    let build = Build::new(41_713);
+    let build = Build::new();
     let script = "id -un; id -u; pwd; echo $HOME $USER $LOGNAME; umask; echo ${SECRET_OF_ROOT-clean}; test -w $TMPDIR && echo writable; tty; readlink /proc/self/fd/0 | cut -d: -f1";
     let spec = build.spec(&obuilder_tests::build::spec_of(&[script]));
     let mut command = build.command(&spec);
@@ -63,9 +63,9 @@ fn a_step_is_its_user_in_its_home_with_a_clean_environment() {
     ))
     .done();
     let said = ended.said();
-    let home = said[2];
-    assert_eq!(said[..2], ["obuilder41713", "41713"]);
-    assert_eq!(said[3], format!("{home} obuilder41713 obuilder41713"));
+    let (home, name) = (said[2], build.user.name());
+    assert_eq!(said[..2], [name.clone(), build.user.uid.to_string()]);
+    assert_eq!(said[3], format!("{home} {name} {name}"));
     assert_eq!(said[4..8], ["0022", "clean", "writable", "not a tty"]);
 }
 
@@ -74,7 +74,7 @@ fn variables_working_directories_and_shells_hold_from_where_they_stand() {
     if !can_build() {
         return;
     }
-    let build = Build::new(41_714);
+    let build = Build::new();
     let ended = build
         .run(
             "((from empty)
@@ -97,7 +97,7 @@ fn the_profile_of_the_base_image_is_sourced_before_each_command() {
     if !can_build() {
         return;
     }
-    let build = Build::new(41_715);
+    let build = Build::new();
     let images = build.scratch.dir("images");
     let image = build.scratch.dir("images/tools");
     fs::write(image.join(".obuilder_profile.sh"), "export FROM_PROFILE=yes\n").unwrap();
@@ -118,14 +118,14 @@ fn a_secret_is_for_its_step_alone_and_leaves_no_trace() {
     if !can_build() {
         return;
     }
-    let build = Build::new(41_716);
+    let build = Build::new();
     let file = build.scratch.path().join("secret");
     fs::write(&file, "hunter2").unwrap();
     let build = build.with("--secret").with(format!("token:{}", file.display()));
     let ended = build
         .run("((from empty) (run (secrets (token (target /run/secrets/token))) (shell \"stat -c '%a %U' /run/secrets/token; cat /run/secrets/token; echo\")) (run (shell \"ls -A /run/secrets 2>&1 | head -1; find . | sort\")))")
         .done();
-    assert_eq!(ended.said()[..2], ["400 obuilder41716", "hunter2"]);
+    assert_eq!(ended.said()[..2], [format!("400 {}", build.user.name()).as_str(), "hunter2"]);
     let found = std::process::Command::new("grep")
         .args(["-rl", "hunter2"])
         .arg(build.store.join("result"))
@@ -142,7 +142,7 @@ fn both_outputs_come_in_the_order_they_were_written() {
     if !can_build() {
         return;
     }
-    let build = Build::new(41_717);
+    let build = Build::new();
     let ended = build
         .steps(&["for i in 1 2 3 4 5; do echo out $i; echo err $i >&2; done; printf 'no newline'"])
         .done();

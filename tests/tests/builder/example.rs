@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::Command;
 
 use obuilder_tests::build::{Ended, names};
-use obuilder_tests::{Build, Scratch, binary, mountinfo, process};
+use obuilder_tests::{Build, BuildUser, Scratch, binary, mountinfo, process};
 
 use crate::can_build;
 
@@ -33,7 +33,7 @@ fn the_example_is_built_and_then_taken_from_the_cache() {
     if !can_build() {
         return;
     }
-    let build = Build::new(41_701);
+    let build = Build::new();
     let run = || Ended::from(process::output(&mut build.command(&example()))).done();
     assert_eq!(run().stdout, expected(true));
     assert_eq!(run().stdout, expected(false));
@@ -43,16 +43,40 @@ fn the_example_is_built_and_then_taken_from_the_cache() {
 }
 
 #[test]
+fn the_readme_shows_what_is_printed() {
+    let readme = include_str!("../../../README.md");
+    for first in [true, false] {
+        let block = format!("```\n{}```\n", expected(first));
+        assert!(readme.contains(&block), "README.md lacks:\n{block}");
+    }
+}
+
+#[test]
+fn the_spec_in_the_readme_builds_and_prints_what_it_says() {
+    if !can_build() {
+        return;
+    }
+    let readme = include_str!("../../../README.md");
+    let spec = readme.split("```lisp\n").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
+    let mut build = Build::new();
+    build.source = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let ended = build.run(spec).done();
+    let printed: Vec<&str> = ended.stdout.lines().rev().skip(2).take(3).collect();
+    assert_eq!(printed, ["docs", "README.md", "hello from /home/obuilder/src"]);
+    assert!(readme.contains("prints `hello from /home/obuilder/src`, `README.md`, `docs`"));
+}
+
+#[test]
 fn what_one_user_built_serves_another() {
     if !can_build() {
         return;
     }
-    let first = Build::new(41_702);
+    let first = Build::new();
     first.steps(&["echo made > file"]).done();
-    let mut second = Build::new(41_703);
+    let mut second = Build::new();
     second.store.clone_from(&first.store);
     let ended = second.steps(&["echo made > file", "echo more >> file; stat -c %U file; cat file"]).done();
-    assert_eq!(ended.said(), ["obuilder41703", "made", "more"]);
+    assert_eq!(ended.said(), [second.user.name().as_str(), "made", "more"]);
     assert_eq!(ended.stdout.matches("from cache").count(), 2, "{}", ended.stdout);
 }
 
@@ -62,6 +86,7 @@ fn the_command_line_of_the_original_works() {
     if !can_build() {
         return;
     }
+    let user = BuildUser::exactly(705);
     let scratch = Scratch::new();
     fs::copy(example(), scratch.path().join("example.macos.spec")).unwrap();
     let store = format!("--store=rsync:{}/store", scratch.path().display());
@@ -75,14 +100,16 @@ fn the_command_line_of_the_original_works() {
         "--fallback=/tmp",
         "--scoreboard=/tmp",
     ];
-    let before = mountinfo::all().len();
-    let existed = Command::new("id").arg("705").output().unwrap().status.success();
+    let board = Path::new("/tmp/obuilder-scoreboard");
+    let existed = board.exists();
     let mut command = Command::new(binary::obuilder());
     let ended = Ended::from(process::output(command.args(line).current_dir(scratch.path())));
+    let left = names(board);
     if !existed {
-        let _ = Command::new("userdel").arg("obuilder705").output();
+        let _ = fs::remove_dir(board);
     }
     assert_eq!(ended.done().stdout, expected(true));
-    assert_eq!(mountinfo::all().len(), before, "mounts");
-    assert!(!names(Path::new("/tmp")).iter().any(|name| name == "705"), "a link was left in /tmp");
+    assert!(!left.contains(&user.uid.to_string()), "a link was left: {left:?}");
+    assert_eq!(mountinfo::of_scoreboard(board), [], "mounts");
+    assert!(!names(Path::new("/tmp")).contains(&user.uid.to_string()), "a link was left in /tmp");
 }

@@ -5,15 +5,24 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stderr)]
 
 mod bad_input;
+mod bad_specs;
 mod cleaning_up;
 mod copying;
 mod environment;
 mod example;
+mod file_system;
 mod several_at_once;
 
+use obuilder_tests::build::Ended;
 use obuilder_tests::{Need, require};
 
 /// Whether builds can run here; the test that asks returns when not.
 fn can_build() -> bool {
     require(&[Need::Root, Need::Fuse, Need::Tool("useradd")])
+}
+
+/// Checks that a build was refused with exit code `code` and that `said`, and no more, is on standard error.
+#[track_caller]
+fn refused(ended: &Ended, code: i32, said: &str) {
+    assert_eq!((ended.code, &*ended.stderr), (Some(code), &*format!("{said}\n")), "{}", ended.stdout);
 }

@@ -14,6 +14,7 @@ mod locks;
 mod mapped_and_executed;
 mod permissions;
 mod private_views;
+mod retirement;
 mod scoreboard;
 mod stress;
 mod views;

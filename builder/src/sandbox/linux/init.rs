@@ -27,7 +27,7 @@ fn run(plan: &Plan) -> Result<Report, Report> {
     // Only now: a change of the effective uid, as the mounts need, takes it back (PR_SET_PDEATHSIG(2const)).
     prctl::set_pdeathsig(Signal::SIGKILL).map_err(|e| not_started("tie the step to its supervisor", e))?;
     let step = spawn(plan)?;
-    let status = wait_for(step);
+    let status = wait_for(step)?;
     let left = names_of_the_living();
     kill_the_rest();
     secrets.remove()?;
@@ -67,16 +67,15 @@ fn spawn(plan: &Plan) -> Result<Pid, Report> {
 }
 
 /// Waits for the step, and for every orphan that ends before it, as process 1 must.
-fn wait_for(step: Pid) -> Status {
+fn wait_for(step: Pid) -> Result<Status, Report> {
     loop {
         match waitpid(None, None) {
-            Ok(WaitStatus::Exited(pid, code)) if pid == step => return Status::Exited(code),
+            Ok(WaitStatus::Exited(pid, code)) if pid == step => return Ok(Status::Exited(code)),
             Ok(WaitStatus::Signaled(pid, signal, _)) if pid == step => {
-                return Status::Signalled(signal as i32);
+                return Ok(Status::Signalled(signal as i32));
             }
-            // Nobody else waits for the step, so it cannot have been lost.
-            Err(Errno::ECHILD) => return Status::Exited(-1),
-            _ => {}
+            Ok(_) | Err(Errno::EINTR) => {}
+            Err(errno) => return Err(not_started("wait for the step", errno)),
         }
     }
 }

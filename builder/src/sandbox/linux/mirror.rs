@@ -20,13 +20,15 @@ pub(super) fn mirror(dir: &Path, at: &Path) -> Result<(), Report> {
         mount(Some(source), target, kind, flags, data).map_err(io::Error::from)
     };
     call("tmpfs".as_ref(), at, Some("tmpfs"), MsFlags::empty(), Some(&mode)).map_err(failed)?;
-    // Lest the mirror be copied into itself when the store lies below `dir`.
-    call("none".as_ref(), at, None, MsFlags::MS_UNBINDABLE, None).map_err(failed)?;
     for entry in fs::read_dir(dir).map_err(failed)? {
         let entry = entry.map_err(failed)?;
-        reflect(&entry, &at.join(entry.file_name())).map_err(failed)?;
+        let copy = at.join(entry.file_name());
+        match reflect(&entry, &copy) {
+            // Somebody removed it in the meantime.
+            Err(e) if e.kind() == io::ErrorKind::NotFound => remove(&copy).map_err(failed)?,
+            reflected => reflected.map_err(failed)?,
+        }
     }
-    call("none".as_ref(), at, None, MsFlags::MS_PRIVATE, None).map_err(failed)?;
     if dir == Path::new("/") {
         // What lies on the root itself is reached only by those whose root it is.
         return enter(at).map_err(failed);
@@ -46,6 +48,14 @@ fn reflect(entry: &fs::DirEntry, copy: &Path) -> io::Result<()> {
     }
     mount(Some(&entry.path()), copy, None::<&str>, MsFlags::MS_BIND | MsFlags::MS_REC, None::<&str>)?;
     Ok(())
+}
+
+fn remove(copy: &Path) -> io::Result<()> {
+    match fs::symlink_metadata(copy) {
+        Ok(meta) if meta.is_dir() => fs::remove_dir(copy),
+        Ok(_) => fs::remove_file(copy),
+        Err(_) => Ok(()),
+    }
 }
 
 fn enter(root: &Path) -> io::Result<()> {

@@ -25,6 +25,7 @@ pub(super) fn framed(plan: &Plan) -> Vec<u8> {
 /// The supervisor's whole life. Its exit code says nothing: the report does.
 pub(super) fn main() -> ExitCode {
     keep_strangers_out();
+    heed_all_signals();
     let Some(plan) = received() else { return ExitCode::FAILURE };
     let outcome = enter_namespaces().and_then(|()| start(&plan));
     match outcome {
@@ -47,6 +48,15 @@ fn keep_strangers_out() {
     // SAFETY: changes only flags of this process's descriptors. It cannot fail but on a kernel without it
     // (before 5.11), where the builder's own descriptors are close-on-exec anyway.
     unsafe { libc::close_range(3, libc::c_uint::MAX, libc::CLOSE_RANGE_CLOEXEC as libc::c_int) };
+}
+
+/// A signal that is ignored stays ignored across exec, and a builder started in the background ignores some.
+/// SIGCHLD, ignored, would even take the step's status away.
+fn heed_all_signals() {
+    for signal in 1..=libc::SIGRTMAX() {
+        // SAFETY: the default action calls no function of ours. Those that cannot be changed are refused.
+        unsafe { libc::signal(signal, libc::SIG_DFL) };
+    }
 }
 
 fn received() -> Option<Plan> {

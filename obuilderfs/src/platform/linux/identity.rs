@@ -39,6 +39,15 @@ pub(crate) fn thread_id() -> u32 {
     nix::unistd::gettid().as_raw().unsigned_abs()
 }
 
+/// Gives freed memory back to the system, which the C library would keep for itself.
+pub(crate) fn release_memory() {
+    #[cfg(target_env = "gnu")]
+    // SAFETY: plain values only.
+    unsafe {
+        libc::malloc_trim(0);
+    }
+}
+
 /// Nobody here indexes volumes behind their users' backs.
 pub(crate) fn is_indexer(_pid: u32) -> bool {
     false

@@ -6,9 +6,11 @@ use std::os::fd::AsRawFd;
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 
-use fuser::{Config, Filesystem, Session};
+use fuser::{Config, Session};
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 
+use super::kernel::Kernel;
+use crate::fuse::Requests;
 use crate::options::Options;
 use crate::session::{MOUNT_TYPE, MountError};
 
@@ -35,13 +37,13 @@ pub(crate) fn threads(wanted: usize) -> usize {
 ///
 /// # Errors
 /// As `mount(2)`, and whatever the first exchange with the kernel may bring.
-pub(crate) fn start<FS: Filesystem>(
-    requests: FS,
+pub(crate) fn start(
+    requests: Requests,
     mountpoint: &Path,
     source: &Path,
     options: &Options,
     config: Config,
-) -> io::Result<Session<FS>> {
+) -> io::Result<Session<Requests>> {
     let device = fs::File::options().read(true).write(true).open(FUSE)?;
     let data = format!(
         "fd={},rootmode=40000,user_id=0,group_id=0,allow_other,default_permissions",
@@ -53,6 +55,7 @@ pub(crate) fn start<FS: Filesystem>(
     flags.set(MsFlags::MS_NOATIME, options.no_atime);
     let source = options.fsname.as_ref().map_or(source, Path::new);
     mount(Some(source), mountpoint, Some(MOUNT_TYPE), flags, Some(data.as_str()))?;
+    requests.connected(Kernel::new(&device)?);
     let acl = config.acl;
     Session::from_fd(requests, device.into(), acl, config).inspect_err(|_| {
         let _ = detach(mountpoint);

@@ -20,11 +20,16 @@ pub(crate) const ANCHOR: OFlag = OFlag::O_PATH.union(OFlag::O_NOFOLLOW).union(OF
 /// `open(2)` cannot set it.
 pub(crate) const EXEC_OPEN: i32 = 0x20;
 
+/// Whether a file is opened to be run.
+pub(crate) fn is_exec_open(flags: i32) -> bool {
+    flags & EXEC_OPEN != 0
+}
+
 /// Direct I/O, which has its own rules for buffers.
 pub(crate) const O_DIRECT: i32 = libc::O_DIRECT;
 
 /// The path under which `fd`'s object can be reached again.
-fn magic_link(fd: BorrowedFd<'_>) -> CString {
+pub(super) fn magic_link(fd: BorrowedFd<'_>) -> CString {
     CString::new(format!("/proc/self/fd/{}", fd.as_raw_fd())).unwrap_or_default()
 }
 

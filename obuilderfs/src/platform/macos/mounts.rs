@@ -4,10 +4,12 @@ use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use fuser::{Config, Filesystem, MountOption, Session};
+use fuser::{Config, MountOption, Session};
 use nix::errno::Errno;
 use nix::mount::{MntFlags, unmount};
 
+use super::kernel::Kernel;
+use crate::fuse::Requests;
 use crate::options::Options;
 use crate::session::{MOUNT_TYPE, MountError};
 
@@ -32,13 +34,13 @@ pub(crate) fn threads(_wanted: usize) -> usize {
 ///
 /// # Errors
 /// As macFUSE reports them.
-pub(crate) fn start<FS: Filesystem>(
-    requests: FS,
+pub(crate) fn start(
+    requests: Requests,
     mountpoint: &Path,
     source: &Path,
     options: &Options,
     mut config: Config,
-) -> io::Result<Session<FS>> {
+) -> io::Result<Session<Requests>> {
     let name = options.fsname.clone().unwrap_or_else(|| source.to_string_lossy().into_owned());
     config.mount_options = vec![
         MountOption::FSName(name),
@@ -57,6 +59,7 @@ pub(crate) fn start<FS: Filesystem>(
             config.mount_options.push(option);
         }
     }
+    requests.connected(Kernel);
     Session::new(requests, mountpoint, &config)
 }
 
@@ -99,4 +102,12 @@ fn text(field: &[libc::c_char]) -> OsString {
 /// As `unmount(2)`.
 pub(crate) fn detach(path: &Path) -> Result<(), Errno> {
     unmount(path, MntFlags::MNT_FORCE)
+}
+
+/// launchd asks for no word of readiness.
+///
+/// # Errors
+/// None.
+pub(crate) fn notify_ready() -> io::Result<()> {
+    Ok(())
 }

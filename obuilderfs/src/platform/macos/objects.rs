@@ -18,6 +18,11 @@ pub(crate) const ANCHOR: OFlag =
 /// Opens for execution are not marked here.
 pub(crate) const EXEC_OPEN: i32 = 0;
 
+/// Whether a file is opened to be run; it cannot be told.
+pub(crate) fn is_exec_open(_flags: i32) -> bool {
+    false
+}
+
 /// There is no direct I/O flag here.
 pub(crate) const O_DIRECT: i32 = 0;
 
@@ -29,7 +34,25 @@ pub(crate) struct Handle {
     generation: u32,
 }
 
+/// Another name for the handle.
+pub(crate) type HandleKey = Handle;
+
 impl Handle {
+    /// The handle itself.
+    pub(crate) fn key(&self) -> HandleKey {
+        self.clone()
+    }
+
+    /// Whether that is the handle itself.
+    pub(crate) fn has_key(&self, key: &HandleKey) -> bool {
+        self == key
+    }
+
+    /// The inode number in it.
+    pub(crate) fn inode(&self) -> Option<u64> {
+        Some(self.ino)
+    }
+
     /// The device stands for the mount.
     pub(crate) fn mount(&self) -> i32 {
         self.dev
