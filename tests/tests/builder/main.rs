@@ -11,6 +11,7 @@ mod copying;
 mod environment;
 mod example;
 mod file_system;
+mod killed_at_random;
 mod several_at_once;
 
 use obuilder_tests::build::Ended;
