@@ -33,11 +33,6 @@ pub(super) fn fetch(request: &Request) -> Result<Environment, FetchError> {
     variables(&docker.ask(&["image", "inspect", "--format", VARIABLES, "--"], name)?, name)
 }
 
-/// Whether the client is there and its daemon answers.
-pub(crate) fn check(output: &OwnedFd, cancel: &Cancel) -> Result<(), FetchError> {
-    Docker { output, cancel }.ask(&["version"], OsStr::new("")).map(drop)
-}
-
 struct Docker<'a> {
     output: &'a OwnedFd,
     cancel: &'a Cancel,

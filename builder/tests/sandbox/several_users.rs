@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::Command as Process;
 
 use obuilder::host::{Host, SystemHost};
-use obuilder::sandbox::{Cancel, Status};
+use obuilder::sandbox::{Cancel, Status, View};
 use obuilder::spec::User;
 
 use crate::fixture::{account_of, block_on, fixture, names_in};
@@ -74,7 +74,14 @@ fn what_a_killed_builder_left_of_any_user_is_cleared_away_by_the_next() {
     fs::create_dir(f.state.join("not-a-uid")).unwrap();
     let mut stray =
         Process::new("sleep").arg("1000").uid(61_778).current_dir(Path::new("/")).spawn().unwrap();
-    f.with_uids("61777");
+    let scoreboard = f.dir.path().join("scoreboard");
+    fs::create_dir(&scoreboard).unwrap();
+    for name in ["61778", ".61778.999", "61779", ".61779.999"] {
+        std::os::unix::fs::symlink("/nowhere", scoreboard.join(name)).unwrap();
+    }
+    let prefix = f.prefix.clone();
+    f.configure(View::Obuilderfs { prefix, scoreboard: scoreboard.clone(), fallback: None });
+    assert_eq!(names_in(&scoreboard), [".61779.999", "61779"]);
     assert!(!stray.wait().unwrap().success());
     assert_eq!(SystemHost::default().processes_of(61_778).unwrap(), []);
     assert_eq!(names_in(&f.state), ["not-a-uid"]);

@@ -17,7 +17,7 @@ pub(super) fn clear(host: &dyn Host, state: &Path, scoreboard: Option<&Path>) ->
         let _scratch = Scratch::left_over(state, uid);
         Processes::of(host, uid)?.end()?;
         if let Some(scoreboard) = scoreboard.filter(|scoreboard| scoreboard.exists()) {
-            Scoreboard::open(scoreboard)?.retract(uid)?;
+            Scoreboard::open(scoreboard)?.clear(uid)?;
         }
     }
     Ok(())
