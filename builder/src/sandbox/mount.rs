@@ -51,8 +51,8 @@ impl FileSystem {
     pub fn at(wanted: Wanted<'_>) -> Result<Self, SandboxError> {
         let prefix = wanted.prefix.to_owned();
         match platform::mounted_at(wanted.prefix)?.filter(|mount| mount.kind == platform::KIND) {
-            // A daemon that was killed leaves its mount, on which every look-up fails.
-            Some(_) if wanted.prefix.metadata().is_err() => platform::unmount(wanted.prefix)?,
+            // A daemon that was killed leaves its mount.
+            Some(_) if !answers(wanted.prefix) => platform::unmount(wanted.prefix)?,
             Some(mount) if mount.source == wanted.scoreboard => return Ok(Self { prefix, daemon: None }),
             Some(Mount { source: found, .. }) => {
                 return Err(SandboxError::OtherScoreboard {
@@ -76,13 +76,17 @@ impl FileSystem {
         let ended = self.daemon.as_mut().and_then(|daemon| daemon.process.try_wait().ok().flatten());
         let reason = match ended {
             Some(status) => status.to_string(),
-            None => match self.prefix.metadata() {
-                Ok(_) => return Ok(()),
-                Err(error) => error.to_string(),
-            },
+            None if answers(&self.prefix) => return Ok(()),
+            None => "it does not answer any more".to_owned(),
         };
         Err(SandboxError::FileSystemEnded { prefix: self.prefix.clone(), reason })
     }
+}
+
+/// Whether a daemon answers there. The kernel keeps the attributes of the mount point and would answer for those
+/// itself.
+fn answers(mounted: &Path) -> bool {
+    nix::sys::statvfs::statvfs(mounted).is_ok()
 }
 
 impl Daemon {

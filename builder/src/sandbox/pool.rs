@@ -45,7 +45,7 @@ impl FromStr for Uids {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let refused = || "it must be a uid, as 705, or a range of them, as 705-712".to_owned();
+        let refused = || "not a user id; give a number, such as 705, or a range, such as 705-712".to_owned();
         let (first, last) = text.split_once('-').unwrap_or((text, text));
         let number = |text: &str| text.parse::<u32>().map_err(|_| refused());
         let (first, last) = (number(first)?, number(last)?);

@@ -10,7 +10,7 @@ use crate::scoreboard::ScoreboardError;
 #[derive(Debug, thiserror::Error)]
 pub enum MountError {
     /// Not root.
-    #[error("obuilderfs must run as root: it serves each user with that user's rights; use sudo")]
+    #[error("must run as root: it serves each user with that user's rights; use sudo")]
     NotRoot,
     /// The kernel's FUSE driver is not there.
     #[error("{} is missing: {hint}", path.display())]

@@ -185,7 +185,7 @@ fn an_ordinary_user_is_told_that_root_is_needed() {
     fs::copy(binary::obuilderfs(), &copy).unwrap();
     let out = User::new(41_181)
         .run(|| process::output(Command::new(&copy).arg("-f").args([&world.scoreboard, &world.point])));
-    let said = "obuilderfs must run as root: it serves each user with that user's rights; use sudo";
+    let said = "must run as root: it serves each user with that user's rights; use sudo";
     check(&world, &out, 3, said);
 }
 
