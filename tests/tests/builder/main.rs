@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stderr)]
 
 mod bad_input;
+mod bad_input_table;
 mod bad_specs;
 mod cleaning_up;
 mod copying;
