@@ -3,16 +3,25 @@
 mod build;
 mod building;
 mod check;
+mod clean;
+mod delete;
 mod dockerfile;
+mod doctor;
+mod duration;
 mod error;
+mod existing;
 mod fmt;
 #[cfg(target_os = "linux")]
 mod healthcheck;
 mod input;
+mod json;
+mod log;
 mod logging;
+mod ls;
 mod macos;
 #[cfg(target_os = "linux")]
 mod place;
+mod prune;
 mod rights;
 mod signals;
 
@@ -44,6 +53,18 @@ enum Command {
     Check(check::Check),
     /// Print a spec as a Dockerfile
     Dockerfile(dockerfile::Dockerfile),
+    /// List the results in a store
+    Ls(ls::Ls),
+    /// Show what the step that made a result printed
+    Log(log::Log),
+    /// Delete a result and all that was made from it
+    Delete(delete::Delete),
+    /// Delete the least recently used results, as far as rules let them go
+    Prune(prune::Prune),
+    /// Delete every result
+    Clean(clean::Clean),
+    /// Tell and mend what differs in a store
+    Doctor(doctor::Doctor),
     /// Print a spec, laid out
     Fmt(fmt::Fmt),
     /// Check that this machine can build
@@ -64,6 +85,12 @@ pub fn main(args: impl Iterator<Item = OsString>) -> ExitCode {
         Command::Macos(command) => command.run(),
         Command::Check(command) => command.run(),
         Command::Dockerfile(command) => command.run(),
+        Command::Ls(command) => command.run(),
+        Command::Log(command) => command.run(),
+        Command::Delete(command) => command.run(),
+        Command::Prune(command) => command.run(),
+        Command::Clean(command) => command.run(),
+        Command::Doctor(command) => command.run(),
         Command::Fmt(command) => command.run(),
         #[cfg(target_os = "linux")]
         Command::Healthcheck(command) => command.run(),

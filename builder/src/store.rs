@@ -7,12 +7,15 @@ mod backend;
 mod cache;
 mod database;
 mod directory;
+pub mod doctor;
 mod draft;
+mod entry;
 mod error;
 mod in_use;
 mod layout;
 mod local;
 mod lock;
+pub mod removal;
 mod system;
 mod unsynced;
 mod url;
@@ -24,6 +27,7 @@ use std::sync::Arc;
 use crate::step::StepId;
 
 pub use cache::Volume;
+pub use entry::{Entry, Time};
 pub use error::StoreError;
 pub use url::{StoreUrl, UrlError};
 
@@ -34,6 +38,17 @@ pub use url::{StoreUrl, UrlError};
 pub fn open(url: &StoreUrl) -> Result<Arc<dyn Store>, StoreError> {
     match url {
         StoreUrl::Rsync(path) => Ok(Arc::new(local::LocalStore::open(path, directory::Directories)?)),
+    }
+}
+
+/// The same for a store that must be there already.
+///
+/// # Errors
+/// As [`open`], or there is none.
+pub fn open_existing(url: &StoreUrl) -> Result<Arc<dyn Store>, StoreError> {
+    match url {
+        StoreUrl::Rsync(path) if !layout::is_store(path) => Err(StoreError::NoStore { dir: path.clone() }),
+        StoreUrl::Rsync(_) => open(url),
     }
 }
 
@@ -85,6 +100,11 @@ pub trait Store: Send + Sync {
     /// # Errors
     /// There is none, or it cannot be removed.
     fn delete_cache(&self, name: &OsStr) -> Result<(), StoreError>;
+    /// Every result that is there, in the order of their ids.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    fn list(&self) -> Result<Vec<Entry>, StoreError>;
 
     /// Removes the result `id`; nothing happens if there is none.
     ///

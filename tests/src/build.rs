@@ -124,6 +124,18 @@ impl Build {
         self.run(&spec_of(commands))
     }
 
+    /// Runs `obuilder` with the command and options `words` on the store.
+    pub fn on_store(&self, words: &[&str]) -> Ended {
+        process::output(&mut self.store_command(words)).into()
+    }
+
+    /// The same, not started yet.
+    pub fn store_command(&self, words: &[&str]) -> Command {
+        let mut command = Command::new(binary::obuilder());
+        command.args(words).arg(format!("--store=rsync:{}", self.store.display()));
+        command
+    }
+
     /// The directory of result `id`.
     pub fn result(&self, id: &str) -> PathBuf {
         self.store.join("result").join(id)

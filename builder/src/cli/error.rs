@@ -28,6 +28,8 @@ pub(super) enum Kind {
     Usage,
     /// The machine lacks something: a store, a permission, a device.
     Environment,
+    /// What was looked at is not as it should be.
+    Differs,
     /// It was stopped.
     Cancelled,
 }
@@ -41,6 +43,11 @@ impl CommandError {
     /// The machine is at fault.
     pub(super) fn environment(message: impl Into<String>) -> Self {
         Self::new(Kind::Environment, message)
+    }
+
+    /// What was looked at is not as it should be.
+    pub(super) fn differs(message: impl Into<String>) -> Self {
+        Self::new(Kind::Differs, message)
     }
 
     fn new(kind: Kind, message: impl Into<String>) -> Self {
@@ -59,10 +66,10 @@ impl CommandError {
         self
     }
 
-    /// 1 the build failed, 2 usage, 3 environment, 130 cancelled.
+    /// 1 the build failed or something differs, 2 usage, 3 environment, 130 cancelled.
     pub(super) fn exit_code(&self) -> ExitCode {
         ExitCode::from(match self.kind {
-            Kind::Build => 1,
+            Kind::Build | Kind::Differs => 1,
             Kind::Usage => 2,
             Kind::Environment => 3,
             Kind::Cancelled => 130,

@@ -71,7 +71,7 @@ impl Running {
 
     fn command(&self, rootfs: PathBuf, volumes: &[Box<dyn Volume>]) -> Command {
         let secret = |secret: &crate::step::Secret| (PathBuf::from(&secret.target), secret.value.clone());
-        let dirs = volumes.iter().map(|volume| volume.dir().to_owned());
+        let volumes = volumes.iter().map(|volume| volume.dir().to_owned());
         let targets = self.input.cache.iter().map(|cache| PathBuf::from(&cache.target));
         Command {
             argv: self.input.argv(),
@@ -80,7 +80,7 @@ impl Running {
             env: self.input.env.clone(),
             host_network: self.host_network,
             secrets: self.input.secrets.iter().map(secret).collect(),
-            caches: dirs.zip(targets).collect(),
+            caches: volumes.zip(targets).collect(),
             rootfs,
         }
     }

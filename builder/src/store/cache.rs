@@ -181,7 +181,7 @@ fn names(dir: &Path) -> Result<Vec<OsString>, StoreError> {
 }
 
 /// Held while a volume is cloned or replaced.
-fn lock_name(name: &OsStr) -> String {
+pub(super) fn lock_name(name: &OsStr) -> String {
     format!("cache-{}", dataset_name(name))
 }
 

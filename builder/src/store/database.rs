@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OptionalExtension, TransactionBehavior};
 
-use super::StoreError;
+use super::{Entry, StoreError, Time};
 use crate::step::StepId;
 
 /// How long to wait for other processes. Each holds the database for some milliseconds.
@@ -61,6 +61,28 @@ impl Database {
         Ok(self.ask("SELECT 1 FROM builds WHERE id = ?1", id)?.is_some())
     }
 
+    /// All rows whose ids are ids.
+    pub(super) fn rows(&self) -> Result<Vec<Entry>, StoreError> {
+        let connection = self.connection.lock();
+        let select =
+            "SELECT id, strftime('%s', created), strftime('%s', used), parent, rc FROM builds ORDER BY id";
+        let rows = connection.prepare(select).and_then(|mut select| {
+            let rows = select.query_map([], entry)?;
+            rows.collect::<Result<Vec<_>, _>>()
+        });
+        Ok(rows.map_err(|e| self.failed(e))?.into_iter().flatten().collect())
+    }
+
+    /// Gives rows to results that have none, with the time they were made.
+    pub(super) fn register(&self, results: &[(StepId, Time)]) -> Result<(), StoreError> {
+        self.write(|rows| {
+            results
+                .iter()
+                .try_for_each(|(id, made)| rows.register_made(id, *made))
+                .map_err(|e| self.failed(e))
+        })
+    }
+
     /// Notes that `id`, whose directory was found, is used now. Written down by [`Database::mark_used`].
     pub(super) fn touch(&self, id: &StepId) {
         self.used.lock().insert(id.clone());
@@ -89,7 +111,7 @@ impl Database {
     /// Drops the row of `id`, whose directory was missed, unless `is_there` finds it after all: somebody may
     /// have put it in place just now. A row with children stays, or they would lose their parent and it its count.
     pub(super) fn forget(&self, id: &StepId, is_there: impl FnOnce() -> bool) -> Result<(), StoreError> {
-        if self.ask("SELECT rc = 0 FROM builds WHERE id = ?1", id)? != Some(true) {
+        if !self.knows(id)? {
             return Ok(());
         }
         self.write(|rows| {
@@ -139,7 +161,7 @@ impl Database {
 /// Write-ahead logging lets others read while one writes. Its log is written back when it has grown, not each
 /// time a process ends, which would cost every build some disk flushes; after a power failure the last rows may
 /// be missing, and come back as their results are found.
-fn connect(path: &Path) -> rusqlite::Result<Connection> {
+pub(super) fn connect(path: &Path) -> rusqlite::Result<Connection> {
     let connection = Connection::open(path)?;
     connection.busy_timeout(PATIENCE)?;
     connection.pragma_update(None, "journal_mode", "WAL")?;
@@ -148,6 +170,23 @@ fn connect(path: &Path) -> rusqlite::Result<Connection> {
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
     connection.execute_batch(SCHEMA)?;
     Ok(connection)
+}
+
+/// A row as it is listed; `None` if its id is none. A time that is not in form counts as long ago.
+fn entry(row: &rusqlite::Row<'_>) -> rusqlite::Result<Option<Entry>> {
+    let time = |n| -> rusqlite::Result<Time> {
+        let text: Option<String> = row.get(n)?;
+        Ok(Time(text.and_then(|text| text.parse().ok()).unwrap_or(0)))
+    };
+    let (id, parent): (String, Option<String>) = (row.get(0)?, row.get(3)?);
+    let (created, used, children) = (time(1)?, time(2)?, row.get::<_, i64>(4)?);
+    Ok(StepId::parse(&id).map(|id| Entry {
+        id,
+        created,
+        used,
+        parent: parent.as_deref().and_then(StepId::parse),
+        children: usize::try_from(children).unwrap_or(0),
+    }))
 }
 
 /// The table, inside a transaction.
@@ -181,6 +220,11 @@ impl Rows<'_> {
         self.0.execute(register, [id]).map(drop)
     }
 
+    fn register_made(&self, id: &StepId, made: Time) -> rusqlite::Result<()> {
+        let register = "INSERT OR IGNORE INTO builds VALUES (?1, ?2, ?2, 0, NULL)";
+        self.0.execute(register, (id.as_str(), made.to_string())).map(drop)
+    }
+
     fn remove(&self, id: &StepId) -> rusqlite::Result<()> {
         let parent = self.parent(id)?;
         self.0.execute("DELETE FROM builds WHERE id = ?1", [id.as_str()])?;
@@ -192,12 +236,13 @@ impl Rows<'_> {
         Ok(self.0.query_row(select, [id.as_str()], |row| row.get(0)).optional()?.flatten())
     }
 
+    /// Counted, as `rc` may have drifted in the hands of the original.
     fn children(&self, id: &StepId) -> rusqlite::Result<i64> {
-        let select = "SELECT rc FROM builds WHERE id = ?1";
-        Ok(self.0.query_row(select, [id.as_str()], |row| row.get(0)).optional()?.unwrap_or(0))
+        let select = "SELECT count(*) FROM builds WHERE parent = ?1";
+        self.0.query_row(select, [id.as_str()], |row| row.get(0))
     }
 
     fn count(&self, id: &str, by: i64) -> rusqlite::Result<()> {
-        self.0.execute("UPDATE builds SET rc = rc + ?2 WHERE id = ?1", (id, by)).map(drop)
+        self.0.execute("UPDATE builds SET rc = max(rc + ?2, 0) WHERE id = ?1", (id, by)).map(drop)
     }
 }
