@@ -1,12 +1,13 @@
 //! What the file system and a build step cost, side by side with doing without them.
 //!
-//! `cargo run --release -p obuilder-benches [-- filesystem|steps] [ROUNDS]`, as root. Every round measures each
+//! `cargo run --release -p obuilder-benches [-- filesystem|steps|stores] [ROUNDS]`, as root. Every round measures each
 //! variant once, in turn, so that a busy machine is busy for all of them alike: trust the ratios and the minima.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout, clippy::print_stderr)]
 
 mod filesystem;
 mod samples;
 mod steps;
+mod stores;
 mod usage;
 
 use std::env;
@@ -26,6 +27,9 @@ fn main() -> ExitCode {
     }
     if wants("steps") {
         steps::run(rounds);
+    }
+    if wants("stores") {
+        stores::run(rounds);
     }
     ExitCode::SUCCESS
 }

@@ -10,12 +10,16 @@ mod doctor;
 mod duration;
 mod error;
 mod existing;
+mod fmt;
+#[cfg(target_os = "linux")]
+mod healthcheck;
 mod input;
 mod json;
 mod log;
 mod logging;
 mod ls;
 mod macos;
+#[cfg(target_os = "linux")]
 mod place;
 mod prune;
 mod rights;
@@ -61,6 +65,11 @@ enum Command {
     Clean(clean::Clean),
     /// Tell and mend what differs in a store
     Doctor(doctor::Doctor),
+    /// Print a spec, laid out
+    Fmt(fmt::Fmt),
+    /// Check that this machine can build
+    #[cfg(target_os = "linux")]
+    Healthcheck(healthcheck::Healthcheck),
 }
 
 /// Runs the command that `args` (the program's name first) ask for.
@@ -82,6 +91,9 @@ pub fn main(args: impl Iterator<Item = OsString>) -> ExitCode {
         Command::Prune(command) => command.run(),
         Command::Clean(command) => command.run(),
         Command::Doctor(command) => command.run(),
+        Command::Fmt(command) => command.run(),
+        #[cfg(target_os = "linux")]
+        Command::Healthcheck(command) => command.run(),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

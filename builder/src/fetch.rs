@@ -3,6 +3,7 @@ pub(crate) mod docker;
 pub mod environment;
 mod home;
 mod images;
+mod oci;
 
 use std::ffi::OsString;
 use std::io;
@@ -97,6 +98,20 @@ pub enum FetchError {
         argv: Vec<OsString>,
         /// Why.
         error: io::Error,
+    },
+    /// A place that is not said from the root on.
+    #[error("base image {name:?}: a place must be an absolute path, that is, begin with '/'")]
+    Relative {
+        /// As it was named.
+        name: OsString,
+    },
+    /// The files of an image are not those of one.
+    #[error("cannot use the image {}: {why}", .path.display())]
+    Image {
+        /// Where it is.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: String,
     },
     /// An image has a variable that is not one.
     #[error("Invalid environment in base image {name:?}: {pair:?} should be K=V")]

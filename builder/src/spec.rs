@@ -6,6 +6,7 @@ use std::ffi::OsString;
 pub mod dockerfile;
 mod error;
 mod fields;
+pub mod format;
 pub mod heading;
 mod layout;
 mod nearest;

@@ -180,7 +180,8 @@ impl FileSystem {
     /// `stat` as the users of the node's view see it.
     fn shown(&self, node: &Node, stat: &Stat) -> Attributes {
         let stat = Stat { ino: node.id, uid: node.view.uid_shown(stat.uid), ..*stat };
-        Attributes { stat, lifetime: self.lifetimes(&node.view, node.is_covered()).attributes }
+        let lifetime = self.lifetimes(&node.view, node.is_covered()).attributes;
+        Attributes { stat, lifetime: if node.may_be_mapped() { Duration::ZERO } else { lifetime } }
     }
 
     /// What everyone is told of the root and of the control directory. Everything is allowed in the root: who

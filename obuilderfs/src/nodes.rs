@@ -13,7 +13,7 @@ mod table;
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 use nix::errno::Errno;
 use parking_lot::{Mutex, RwLock};
@@ -44,9 +44,26 @@ pub(crate) struct Node {
     /// The descriptor must stay: there is no other way to the object.
     pinned: AtomicBool,
     used: AtomicBool,
+    /// Open files through which it can be mapped for writing.
+    mappers: AtomicU32,
 }
 
 impl Node {
+    /// It was opened so that it can be mapped for writing.
+    pub(crate) fn opened_for_mapping(&self) {
+        self.mappers.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Such an open file is gone, and with it its mappings.
+    pub(crate) fn closed_for_mapping(&self) {
+        self.mappers.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// Whether somebody may be writing to it through memory, of which nobody is told.
+    pub(crate) fn may_be_mapped(&self) -> bool {
+        self.mappers.load(Ordering::Relaxed) > 0
+    }
+
     /// Where the object lies: a number for the mount, or for the view where mounts cannot be told apart.
     pub(crate) fn volume(&self) -> u64 {
         let by_view = || 1 << 32 | u64::from(self.view.index());
@@ -143,6 +160,7 @@ impl Nodes {
             fd: Mutex::new(keep.then(|| Arc::new(anchor))),
             pinned: AtomicBool::new(pinned),
             used: AtomicBool::new(false),
+            mappers: AtomicU32::new(0),
         });
         table.insert(Arc::clone(&node));
         drop(table);

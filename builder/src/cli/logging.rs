@@ -1,4 +1,6 @@
 //! What the program says about itself, on standard error.
+use std::io::IsTerminal;
+
 use clap::{ArgAction, Args, ValueEnum};
 use tracing::Level;
 
@@ -35,6 +37,7 @@ impl Logging {
             _ => Level::DEBUG,
         };
         let subscriber = tracing_subscriber::fmt().with_max_level(level).with_writer(std::io::stderr);
+        let subscriber = subscriber.with_ansi(std::io::stderr().is_terminal());
         // Fails only where something set another one before, as tests may.
         let _ = match self.log_format {
             Format::Text => {

@@ -13,6 +13,7 @@ use super::rights::require_root;
 use crate::engine::Builder;
 use crate::fetch::HomeTemplates;
 use crate::host::{Host, SystemHost, enter_private_mount_namespace};
+use crate::sandbox::pool::Uids;
 use crate::sandbox::{UserConfig, UserSandbox, View};
 use crate::store::{self, StoreUrl};
 
@@ -24,9 +25,9 @@ pub(super) struct Macos {
     /// Where results are kept
     #[arg(long, value_name = "KIND:PLACE", default_value = "rsync:/var/lib/obuilder")]
     store: OsString,
-    /// The user the steps run as; made if there is none
-    #[arg(long, default_value_t = 705, value_parser = parse_uid)]
-    uid: u32,
+    /// The users that steps run as, one for each that runs at the same time on this machine; made if missing
+    #[arg(long, value_name = "UID[-LAST]", default_value = "705-712")]
+    uid: Uids,
     /// The directory that tells obuilderfs each user's home; in a shared one, as /tmp, one of its own is
     /// made [default: /run/obuilder]
     #[arg(long, value_name = "DIR")]
@@ -43,10 +44,6 @@ pub(super) struct Macos {
     /// Where base images are [default: the directory of the machine's homes]
     #[arg(long, value_name = "DIR")]
     base_images: Option<PathBuf>,
-}
-
-fn parse_uid(text: &str) -> Result<u32, &'static str> {
-    text.parse().map_err(|_| "not a user id; give a number, such as 705")
 }
 
 impl Macos {
@@ -74,7 +71,7 @@ impl Macos {
             View::Obuilderfs { prefix, scoreboard: self.scoreboard(), fallback: self.fallback.clone() }
         };
         let home = host.build_home().to_owned();
-        let config = UserConfig { uid: self.uid, view, state: state.to_owned(), home, executable };
+        let config = UserConfig { uids: self.uid, view, state: state.to_owned(), home, executable };
         UserSandbox::new(config, Box::new(host)).map_err(environment)
     }
 

@@ -18,7 +18,7 @@ pub(super) struct Prune {
     #[command(flatten)]
     store: Existing,
     /// Keep at least so many results
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = count)]
     keep: Option<usize>,
     /// Keep what was used within this time, as 12h, 7d or 2w
     #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
@@ -42,6 +42,10 @@ impl Prune {
         let done = removal::prune(&*store, &rules, |id| gone.push(id.clone()));
         told(&self.listing, &gone, done)
     }
+}
+
+fn count(text: &str) -> Result<usize, String> {
+    text.parse().map_err(|_| "it must be a number of results, 0 or more".to_owned())
 }
 
 /// `20` or `20%`.

@@ -71,9 +71,8 @@ impl Running {
 
     fn command(&self, rootfs: PathBuf, volumes: &[Box<dyn Volume>]) -> Command {
         let secret = |secret: &crate::step::Secret| (PathBuf::from(&secret.target), secret.value.clone());
-        let cache = |(volume, cache): (&Box<dyn Volume>, &crate::spec::Mount)| {
-            (volume.dir().to_owned(), PathBuf::from(&cache.target))
-        };
+        let volumes = volumes.iter().map(|volume| volume.dir().to_owned());
+        let targets = self.input.cache.iter().map(|cache| PathBuf::from(&cache.target));
         Command {
             argv: self.input.argv(),
             workdir: PathBuf::from(&self.input.workdir),
@@ -81,7 +80,7 @@ impl Running {
             env: self.input.env.clone(),
             host_network: self.host_network,
             secrets: self.input.secrets.iter().map(secret).collect(),
-            caches: volumes.iter().zip(&self.input.cache).map(cache).collect(),
+            caches: volumes.zip(targets).collect(),
             rootfs,
         }
     }

@@ -44,7 +44,7 @@ impl HomeTemplates {
             return Err(FetchError::Missing { name: shown(), dir });
         }
         if !profile {
-            let what = "is missing; it may be an empty file";
+            let what = "is not a file there; make one, which may be empty";
             return Err(FetchError::NotAnImage { dir, part: PROFILE.into(), what });
         }
         Ok(Some(dir))
@@ -186,7 +186,8 @@ mod tests {
             format!("base image \"nope\" not found: there is no directory {}/nope; ", homes.display());
         assert!(error.starts_with(&place), "{error}");
         let error = fetch(dir.path(), "bare").unwrap_err();
-        let why = "is not a base image: .obuilder_profile.sh is missing; it may be an empty file";
+        let why =
+            "is not a base image: .obuilder_profile.sh is not a file there; make one, which may be empty";
         assert_eq!(error, format!("{}/bare {why}", homes.display()));
         for name in ["", ".", "..", "a/b", "/etc"] {
             assert!(fetch(dir.path(), name).unwrap_err().contains("a name must not be empty"), "{name}");

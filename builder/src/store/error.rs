@@ -82,7 +82,7 @@ fn explain_database(error: &rusqlite::Error) -> String {
         Some(ReadOnly | PermissionDenied | CannotOpen) => "it cannot be opened for writing",
         Some(DatabaseBusy) => "another process has kept it locked for a minute",
         Some(DatabaseCorrupt | NotADatabase) => {
-            "it is damaged; move it away, and the results register again as they are used"
+            "it is damaged; obuilder doctor --repair makes it anew from the results"
         }
         _ => return error.to_string(),
     };

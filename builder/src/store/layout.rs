@@ -4,6 +4,7 @@
 //! who must not reach any but their own, and they reach that by other ways (a mount).
 use std::ffi::OsStr;
 use std::fs::{self, DirBuilder, Permissions};
+use std::io::{self, ErrorKind};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
@@ -98,9 +99,10 @@ impl Layout {
 }
 
 fn make_private(dir: &Path) -> Result<(), StoreError> {
-    let failed = |error| StoreError::io("make the directory", dir, error);
+    let failed = |error: io::Error| StoreError::io("use as a directory", dir, error);
     match fs::metadata(dir) {
-        Ok(found) if found.mode() & 0o077 == 0 && found.is_dir() => Ok(()),
+        Ok(found) if !found.is_dir() => Err(failed(ErrorKind::NotADirectory.into())),
+        Ok(found) if found.mode() & 0o077 == 0 => Ok(()),
         Ok(_) => fs::set_permissions(dir, Permissions::from_mode(0o700)).map_err(failed),
         Err(_) => DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(failed),
     }

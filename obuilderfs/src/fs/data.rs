@@ -22,11 +22,26 @@ pub(crate) struct OpenFile {
     fd: OwnedFd,
     pub(crate) node: Arc<Node>,
     opener: Caller,
+    /// It can be mapped for writing.
+    mappable: bool,
+}
+
+impl Drop for OpenFile {
+    fn drop(&mut self) {
+        if self.mappable {
+            self.node.closed_for_mapping();
+        }
+    }
 }
 
 impl OpenFile {
-    pub(super) fn new(fd: OwnedFd, node: Arc<Node>, opener: &Caller) -> Self {
-        Self { fd, node, opener: *opener }
+    /// `flags` are those of the open.
+    pub(super) fn new(fd: OwnedFd, node: Arc<Node>, opener: &Caller, flags: i32) -> Self {
+        let mappable = flags & libc::O_ACCMODE == libc::O_RDWR;
+        if mappable {
+            node.opened_for_mapping();
+        }
+        Self { fd, node, opener: *opener, mappable }
     }
 
     /// The file below, open as the caller asked.
@@ -58,7 +73,13 @@ impl FileSystem {
             }
             opened => opened?,
         };
-        let file = Arc::new(OpenFile::new(fd, node, caller));
+        let file = Arc::new(OpenFile::new(fd, node, caller, flags));
+        if file.mappable
+            && let Some(kernel) = self.kernel.get()
+        {
+            // What it keeps from before would hide the times that writes through memory leave.
+            kernel.expire_attributes(id);
+        }
         Ok((self.files.insert(Arc::clone(&file)), file))
     }
 

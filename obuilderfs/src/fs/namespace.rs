@@ -125,11 +125,11 @@ impl FileSystem {
         let stat = backing::stat(fd.as_fd())?;
         let anchor = as_daemon(|| backing::anchor_of(fd.as_fd()))?;
         let node = self.nodes.found(&place.view, anchor, &stat, true)?;
-        let entry = self.entry_of(&node, &stat, &place);
         if place.at_root {
             place.view.note_first_name(name);
         }
-        let file = Arc::new(OpenFile::new(fd, node, caller));
+        let file = Arc::new(OpenFile::new(fd, node, caller, flags));
+        let entry = self.entry_of(&file.node, &stat, &place);
         Ok((entry, self.files.insert(Arc::clone(&file)), file))
     }
 

@@ -3,8 +3,25 @@ use std::path::Path;
 
 use obuilderfs::scoreboard::Scoreboard;
 
-use super::SandboxError;
+use super::users::lock_name;
+use super::{SandboxError, Scratch};
+use crate::host::lock::{Lock, Taken};
 use crate::host::{Host, Process, names};
+
+/// Clears away what builders that were killed left of their steps: scratch directories in `state`, named by uid,
+/// and that uid's processes and link on the scoreboard. Whoever is using a uid has its lock.
+pub(super) fn clear(host: &dyn Host, state: &Path, scoreboard: Option<&Path>) -> Result<(), SandboxError> {
+    for uid in Scratch::uids_in(state)? {
+        let Taken::Ours(_lock) = Lock::try_take(host.lock_dir(), &lock_name(uid))? else { continue };
+        tracing::info!("removing what a killed build left of uid {uid}");
+        let _scratch = Scratch::left_over(state, uid);
+        Processes::of(host, uid)?.end()?;
+        if let Some(scoreboard) = scoreboard.filter(|scoreboard| scoreboard.exists()) {
+            Scoreboard::open(scoreboard)?.clear(uid)?;
+        }
+    }
+    Ok(())
+}
 
 /// The processes of a build user. When dropped, all of them are killed.
 pub(super) struct Processes<'a> {

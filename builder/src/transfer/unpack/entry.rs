@@ -91,10 +91,12 @@ impl Meta {
             tar::EntryType::Block => libc::S_IFBLK,
             _ => libc::S_IFIFO,
         };
-        let (major, minor) = (header.device_major()?.unwrap_or(0), header.device_minor()?.unwrap_or(0));
         let mut stat = fstat(parent.dir())?;
         stat.st_mode = kind | self.mode.bits();
-        stat.st_rdev = libc::makedev(major as _, minor as _);
+        if kind != libc::S_IFIFO {
+            let (major, minor) = (header.device_major()?.unwrap_or(0), header.device_minor()?.unwrap_or(0));
+            stat.st_rdev = libc::makedev(major as _, minor as _);
+        }
         system::make_node(parent.dir(), &std::ffi::CString::new(name.as_bytes())?, &stat)?;
         fchownat(parent.dir(), name, Some(self.owner.0), Some(self.owner.1), AtFlags::AT_SYMLINK_NOFOLLOW)?;
         fchmodat(parent.dir(), name, self.mode, FchmodatFlags::FollowSymlink)?;

@@ -45,8 +45,19 @@ impl Kernel {
 
     /// Attributes and bytes of the object have to be asked for again.
     pub(crate) fn expire_object(&self, node: u64) {
+        self.notify_object(node, 0);
+    }
+
+    /// Attributes of the object have to be asked for again.
+    pub(crate) fn expire_attributes(&self, node: u64) {
+        self.notify_object(node, -1);
+    }
+
+    /// `from`: the first byte that is out of date, none if negative.
+    fn notify_object(&self, node: u64, from: i64) {
         let mut body = node.to_ne_bytes().to_vec();
-        body.extend([0; 16]);
+        body.extend(from.to_ne_bytes());
+        body.extend(0i64.to_ne_bytes());
         self.notify(FUSE_NOTIFY_INVAL_INODE, &body);
     }
 

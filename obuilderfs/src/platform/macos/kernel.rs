@@ -17,6 +17,9 @@ impl Kernel {
     /// Attributes are not kept.
     pub(crate) fn expire_object(&self, _node: u64) {}
 
+    /// Attributes are not kept.
+    pub(crate) fn expire_attributes(&self, _node: u64) {}
+
     /// Names are not kept.
     pub(crate) fn forget_name(&self, _directory: u64, _name: &OsStr) {}
 
