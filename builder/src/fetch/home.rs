@@ -7,12 +7,13 @@ use std::path::{Path, PathBuf};
 
 use super::environment::Environment;
 use super::{Fetch, FetchError, Request};
+use crate::image;
 use crate::transfer::clone::{Reown, clone_tree};
 
 /// The one file a base image needs: every command is run with it sourced.
-pub(super) const PROFILE: &str = ".obuilder_profile.sh";
+pub(crate) const PROFILE: &str = ".obuilder_profile.sh";
 /// What appears at the prefix.
-const LOCAL: &str = "local";
+pub(crate) const LOCAL: &str = "local";
 /// The image that is there without a directory.
 const EMPTY: &str = "empty";
 
@@ -65,6 +66,9 @@ impl Fetch for HomeTemplates {
 
 /// Clones a home; what belongs to its owner is `owner`'s in the clone.
 fn clone_home(dir: &Path, rootfs: &Path, owner: (u32, u32)) -> Result<(), FetchError> {
+    // The name may be a link to one of several versions, and be led to another one meanwhile.
+    let dir = &dir.canonicalize().map_err(|error| io_error(dir, error))?;
+    let _held = image::hold(dir).map_err(|error| io_error(dir, error))?;
     let from = fs::metadata(dir).map_err(|error| io_error(dir, error))?.uid();
     clone_tree(dir, rootfs, Some(Reown { from, uid: owner.0, gid: owner.1 }))?;
     // A home that others may write to would not be the step's own.
