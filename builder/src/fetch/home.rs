@@ -12,6 +12,8 @@ use crate::transfer::clone::{Reown, clone_tree};
 
 /// The one file a base image needs: every command is run with it sourced.
 pub(crate) const PROFILE: &str = ".obuilder_profile.sh";
+/// What the profile is called while a home is being made by `install-homebrew.sh`.
+const UNFINISHED: &str = ".obuilder_profile.sh.unfinished";
 /// What appears at the prefix.
 pub(crate) const LOCAL: &str = "local";
 /// The image that is there without a directory.
@@ -43,6 +45,11 @@ impl HomeTemplates {
         }
         if !is_dir(&dir)? {
             return Err(FetchError::Missing { name: shown(), dir });
+        }
+        if !profile && is_file(&dir.join(UNFINISHED))? {
+            let what =
+                "says that it is being made, or was left half-made; wait, or run init-homebrew.sh again";
+            return Err(FetchError::NotAnImage { dir, part: UNFINISHED.into(), what });
         }
         if !profile {
             let what = "is not a file there; make one, which may be empty";

@@ -6,6 +6,7 @@
 
 mod attributes;
 mod command_line;
+mod commands;
 mod directories;
 mod files;
 mod lifecycle;

@@ -29,8 +29,11 @@ fn a_killed_installation_is_no_base_image_and_the_next_run_finishes_it() {
     let build = Build::new().with(format!("--base-images={}", brewery.homes.display())).with("--no-fuse");
     let refused = build.run(&format!("((from {}))", user.name));
     assert_eq!(refused.code, Some(1), "{}", refused.stdout);
-    let why = "is not a base image: .obuilder_profile.sh is missing";
-    assert!(refused.stderr.contains(why), "{}", refused.stderr);
+    let why = format!(
+        "Build step failed: {} is not a base image: .obuilder_profile.sh.unfinished says that it is being made, or was left half-made; wait, or run init-homebrew.sh again\n",
+        user.home.display()
+    );
+    assert_eq!(refused.stderr, why);
 
     brewery.install(user, "").done();
     assert_eq!(processes_of(user.uid), Vec::<String>::new());
