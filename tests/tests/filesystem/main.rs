@@ -17,6 +17,7 @@ mod permissions;
 mod private_views;
 mod retirement;
 mod scoreboard;
+mod service;
 mod stress;
 mod views;
 
