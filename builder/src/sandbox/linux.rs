@@ -38,6 +38,9 @@ pub(super) const KIND: &str = "fuse.obuilderfs";
 /// obuilderfs shows a whole home, and its owner's files as the user's.
 pub(super) const MAPS_HOME_OWNERS: bool = true;
 
+/// A directory can be shown at another place, to one step alone.
+pub(super) const SHOWS_CACHES: bool = true;
+
 /// A private view (`PREFIX/.obuilderfs/UID-TOKEN`): the tree that the scoreboard gives to `uid` now, in which
 /// nothing but this step is seen. Each token is a view of its own.
 pub(super) fn home_source(_rootfs: &Path, prefix: &Path, uid: u32) -> PathBuf {

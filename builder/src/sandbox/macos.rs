@@ -19,6 +19,9 @@ pub(super) const KIND: &str = "macfuse";
 /// The home is reached by a link, past obuilderfs, so its files must be the user's own.
 pub(super) const MAPS_HOME_OWNERS: bool = false;
 
+/// Nothing can be shown at a place inside a home: there are no mounts of one step alone.
+pub(super) const SHOWS_CACHES: bool = false;
+
 /// The tree itself.
 pub(super) fn home_source(rootfs: &Path, _prefix: &Path, _uid: u32) -> PathBuf {
     rootfs.to_owned()
