@@ -19,6 +19,7 @@ mod log;
 mod logging;
 mod ls;
 mod macos;
+#[cfg(target_os = "linux")]
 mod place;
 mod prune;
 mod rights;

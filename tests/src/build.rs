@@ -62,8 +62,10 @@ impl Ended {
 
     /// The lines that are neither headings nor the builder's own: what the steps printed.
     pub fn said(&self) -> Vec<&str> {
-        let own = ["(from ", "---> ", "Got: ", "/: (", "        (", "(build ", "--> "];
-        self.stdout.lines().filter(|line| !own.iter().any(|start| line.starts_with(start))).collect()
+        let own = ["(from ", "---> ", "Got: ", "        (", "(build ", "--> "];
+        let is_heading = |line: &str| line.starts_with('/') && line.contains(": (");
+        let is_own = |line: &str| is_heading(line) || own.iter().any(|start| line.starts_with(start));
+        self.stdout.lines().filter(|line| !is_own(line)).collect()
     }
 }
 

@@ -9,8 +9,9 @@ use std::os::fd::OwnedFd;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
+use std::time::Duration;
 
-use tokio::process::Command;
+use tokio::process::{Child, Command};
 use tokio::runtime::Handle;
 
 use super::environment::Environment;
@@ -19,6 +20,8 @@ use crate::sandbox::Cancel;
 use crate::transfer::unpack::{Kind, unpack};
 
 const CLIENT: &str = "docker";
+/// How often a client that was killed is looked after.
+const LOOK_AGAIN: Duration = Duration::from_millis(2);
 /// One variable after the other, each ended by a null byte.
 const VARIABLES: &str = r#"{{range .Config.Env}}{{print . "\x00"}}{{end}}"#;
 
@@ -104,7 +107,7 @@ impl Docker<'_> {
             tokio::select! {
                 biased;
                 () = self.cancel.cancelled() => {
-                    let _ = child.kill().await;
+                    kill(&mut child);
                     Err(FetchError::Cancelled)
                 }
                 ended = child.wait() => match ended.map_err(|e| started(words, last, e))? {
@@ -113,6 +116,15 @@ impl Docker<'_> {
                 },
             }
         })
+    }
+}
+
+/// Ends the client. The runtime, whose task was cancelled as well, may not be there any more to wait for it.
+fn kill(child: &mut Child) {
+    if child.start_kill().is_ok() {
+        while let Ok(None) = child.try_wait() {
+            std::thread::sleep(LOOK_AGAIN);
+        }
     }
 }
 

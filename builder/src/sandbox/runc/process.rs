@@ -7,7 +7,7 @@ use std::io;
 use std::net::Shutdown;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::fs::fchown;
-use std::os::unix::process::CommandExt;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -73,6 +73,10 @@ impl Process {
         }
         self.life = None;
         let ended = self.child.wait().map_err(|e| prepare(format!("wait for {}", self.shown()), e))?;
+        if ended.signal().is_some() {
+            // Whoever killed it, it could not clear up.
+            self.runtime.delete(&self.name);
+        }
         read_report(&report).ok_or_else(|| self.no_report(ended))
     }
 
