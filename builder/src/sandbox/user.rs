@@ -19,7 +19,7 @@ use super::{Cancel, Command, Running, Sandbox, SandboxError, Status, login, pool
 use crate::host::{Account, Host, Process};
 use crate::spec::User;
 
-mod leftovers;
+pub(super) mod leftovers;
 mod users;
 
 use leftovers::{Processes, Published};
