@@ -19,7 +19,7 @@ use super::{Cancel, Command, Running, Sandbox, SandboxError, Status, login, pool
 use crate::host::{Account, Host, Process};
 use crate::spec::User;
 
-mod leftovers;
+pub(super) mod leftovers;
 mod users;
 
 use leftovers::{Processes, Published};
@@ -141,7 +141,7 @@ impl UserSandbox {
     }
 
     async fn run_step(&self, command: &Command, output: OwnedFd) -> Result<Status, SandboxError> {
-        if !platform::SHOWS_CACHES && !command.caches.is_empty() {
+        if !platform::HOMES_ARE_PRIVATE && !command.caches.is_empty() {
             return Err(SandboxError::Unusable {
                 what: "(cache …)".to_owned(),
                 reason: "this system cannot show a directory to one step alone; leave it out".to_owned(),
