@@ -14,6 +14,7 @@ use crate::host::HostError;
 use crate::spec::User;
 
 pub mod cancel;
+pub mod leftovers;
 pub mod login;
 pub mod mount;
 mod mount_point;

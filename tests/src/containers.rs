@@ -138,7 +138,7 @@ pub fn is_running(word: &str) -> bool {
 
 /// A root file system that holds nothing but busybox and what programs take for granted.
 fn make_image(root: &Path) {
-    for dir in ["bin", "etc", "home", "proc", "root", "sys", "tmp", "usr/bin"] {
+    for dir in ["bin", "dev", "etc", "home", "proc", "root", "sys", "tmp", "usr/bin"] {
         fs::create_dir_all(root.join(dir)).expect("directory of the image");
     }
     fs::set_permissions(root.join("tmp"), fs::Permissions::from_mode(0o1777)).expect("mode of /tmp");

@@ -1,11 +1,17 @@
 //! `obuilder doctor`: what differs in a store, told and mended.
+use std::path::PathBuf;
+
 use clap::Args;
 use serde_json::json;
 
 use super::error::CommandError;
 use super::existing::Existing;
 use super::json::Listing;
-use crate::store::doctor;
+use super::users::usual_scoreboard;
+use crate::host::SystemHost;
+use crate::sandbox::{SandboxError, leftovers};
+use crate::store::StoreUrl;
+use crate::store::doctor::{self, Finding};
 
 /// Tell where a store's database and its results differ, and what killed builds left; mend it with --repair.
 ///
@@ -24,11 +30,11 @@ pub(super) struct Doctor {
 impl Doctor {
     pub(super) fn run(&self) -> Result<(), CommandError> {
         let url = self.store.url()?;
-        let found = doctor::examine(&url)?;
+        let found = examine(&url)?;
         if self.repair && !found.is_empty() {
-            doctor::repair(&url)?;
+            repair(&url)?;
         }
-        let left = if self.repair { doctor::examine(&url)? } else { found.clone() };
+        let left = if self.repair { examine(&url)? } else { found.clone() };
         for finding in &found {
             let mended = !left.contains(finding);
             let end = if mended { ": mended" } else { "" };
@@ -47,5 +53,31 @@ impl Doctor {
                 Err(if self.repair { told } else { told.hint("mend with --repair") })
             }
         }
+    }
+}
+
+/// What differs in the store, and what killed builds left of their steps.
+fn examine(url: &StoreUrl) -> Result<Vec<Finding>, CommandError> {
+    let mut found = doctor::examine(url)?;
+    let left = leftovers::find(&SystemHost::default(), &sandbox_state(url))?;
+    found.extend(left.into_iter().map(|path| Finding::LeftOver { path }));
+    Ok(found)
+}
+
+fn repair(url: &StoreUrl) -> Result<(), CommandError> {
+    doctor::repair(url)?;
+    leftovers::clear(&SystemHost::default(), &sandbox_state(url), Some(&usual_scoreboard()))?;
+    Ok(())
+}
+
+/// Where sandboxes of builds on the store have what does not outlive a step.
+fn sandbox_state(url: &StoreUrl) -> PathBuf {
+    let StoreUrl::Rsync(dir) = url;
+    dir.join("state/sandbox")
+}
+
+impl From<SandboxError> for CommandError {
+    fn from(error: SandboxError) -> Self {
+        Self::environment(error.to_string())
     }
 }

@@ -47,15 +47,15 @@ impl BuildUsers {
     }
 
     fn scoreboard(&self) -> PathBuf {
-        match &self.scoreboard {
-            Some(dir) => own_part(dir),
-            None => {
-                // Not every system has a /run.
-                let run = Path::new("/run");
-                if run.is_dir() { run.join("obuilder") } else { PathBuf::from("/var/run/obuilder") }
-            }
-        }
+        self.scoreboard.as_deref().map_or_else(usual_scoreboard, own_part)
     }
+}
+
+/// The scoreboard where no other is given.
+pub(super) fn usual_scoreboard() -> PathBuf {
+    // Not every system has a /run.
+    let run = Path::new("/run");
+    if run.is_dir() { run.join("obuilder") } else { PathBuf::from("/var/run/obuilder") }
 }
 
 /// A scoreboard that only root can write to: `dir`, or a directory in it where everybody may make files but

@@ -1,4 +1,7 @@
-//! Base images that are home directories: `(from NAME)` is the directory NAME in one place.
+//! Base images that are home directories: `(from NAME)` is the directory NAME in one of several places.
+//!
+//! The directory is a home; or it holds two, as the datasets of OBuilder's Mac workers do: `home`, and `brew`, which is
+//! to be seen at the prefix.
 use std::ffi::OsStr;
 use std::fs::{self, File, Permissions};
 use std::io;
@@ -19,43 +22,75 @@ pub(crate) const LOCAL: &str = "local";
 /// The image that is there without a directory.
 const EMPTY: &str = "empty";
 
-/// The home directories in one directory.
+/// The home and the prefix of an image that keeps them apart.
+const APART: (&str, &str) = ("home", "brew");
+
+/// The home directories in some places.
 #[derive(Debug)]
 pub struct HomeTemplates {
     dir: PathBuf,
+    more: Vec<PathBuf>,
+}
+
+/// What an image is made of.
+struct Parts {
+    home: PathBuf,
+    /// What is to be seen at the prefix, if it is not in the home.
+    local: Option<PathBuf>,
 }
 
 impl HomeTemplates {
     /// Those in `dir`, as `/Users`.
     pub fn new(dir: PathBuf) -> Self {
-        Self { dir }
+        Self { dir, more: Vec::new() }
     }
 
-    /// The directory of the image; `None` for the one that is built in.
-    fn find(&self, name: &OsStr) -> Result<Option<PathBuf>, FetchError> {
+    /// Looks for images in `dir` too, after the places named before.
+    #[must_use]
+    pub fn and(mut self, dir: PathBuf) -> Self {
+        self.more.push(dir);
+        self
+    }
+
+    /// What the image is made of; `None` for the one that is built in.
+    fn find(&self, name: &OsStr) -> Result<Option<Parts>, FetchError> {
         let shown = || name.to_string_lossy().into_owned();
         let bytes = name.as_encoded_bytes();
         if matches!(bytes, b"" | b"." | b"..") || bytes.contains(&b'/') {
             return Err(FetchError::Name(shown()));
         }
+        let places = std::iter::once(&self.dir).chain(&self.more).map(|place| place.join(name));
+        for dir in places {
+            if let Some(parts) = Parts::of(dir)? {
+                return Ok(Some(parts));
+            }
+        }
         let dir = self.dir.join(name);
-        let profile = is_file(&dir.join(PROFILE))?;
-        if name == EMPTY && !profile {
+        if name == EMPTY {
             return Ok(None);
         }
         if !is_dir(&dir)? {
             return Err(FetchError::Missing { name: shown(), dir });
         }
-        if !profile && is_file(&dir.join(UNFINISHED))? {
+        if is_file(&dir.join(UNFINISHED))? {
             let what =
                 "says that it is being made, or was left half-made; wait, or run init-homebrew.sh again";
             return Err(FetchError::NotAnImage { dir, part: UNFINISHED.into(), what });
         }
-        if !profile {
-            let what = "is not a file there; make one, which may be empty";
-            return Err(FetchError::NotAnImage { dir, part: PROFILE.into(), what });
+        let what = "is not a file there; make one, which may be empty";
+        Err(FetchError::NotAnImage { dir, part: PROFILE.into(), what })
+    }
+}
+
+impl Parts {
+    /// What the image in `dir` is made of; `None` if there is none.
+    fn of(dir: PathBuf) -> Result<Option<Self>, FetchError> {
+        let (home, local) = (dir.join(APART.0), dir.join(APART.1));
+        if is_file(&dir.join(PROFILE))? {
+            return Ok(Some(Self { home: dir, local: None }));
         }
-        Ok(Some(dir))
+        let apart = is_file(&home.join(PROFILE))? && is_dir(&local)?;
+        Ok(apart.then_some(Self { home, local: Some(local) }))
     }
 }
 
@@ -63,7 +98,7 @@ impl Fetch for HomeTemplates {
     fn fetch(&self, request: Request) -> Result<Environment, FetchError> {
         let (rootfs, owner) = (&request.rootfs, request.owner);
         match self.find(&request.name)? {
-            Some(dir) => clone_home(&dir, rootfs, owner)?,
+            Some(parts) => clone_home(&parts, rootfs, owner)?,
             None => make_empty(rootfs, owner)?,
         }
         make_local(rootfs, owner)?;
@@ -72,12 +107,21 @@ impl Fetch for HomeTemplates {
 }
 
 /// Clones a home; what belongs to its owner is `owner`'s in the clone.
-fn clone_home(dir: &Path, rootfs: &Path, owner: (u32, u32)) -> Result<(), FetchError> {
+fn clone_home(parts: &Parts, rootfs: &Path, owner: (u32, u32)) -> Result<(), FetchError> {
     // The name may be a link to one of several versions, and be led to another one meanwhile.
-    let dir = &dir.canonicalize().map_err(|error| io_error(dir, error))?;
+    let dir = &parts.home.canonicalize().map_err(|error| io_error(&parts.home, error))?;
     let _held = image::hold(dir).map_err(|error| io_error(dir, error))?;
     let from = fs::metadata(dir).map_err(|error| io_error(dir, error))?.uid();
-    clone_tree(dir, rootfs, Some(Reown { from, uid: owner.0, gid: owner.1 }))?;
+    let reown = Some(Reown { from, uid: owner.0, gid: owner.1 });
+    clone_tree(dir, rootfs, reown)?;
+    if let Some(from) = &parts.local {
+        let local = rootfs.join(LOCAL);
+        if local.is_symlink() {
+            // To the prefix, where this is to be seen.
+            fs::remove_file(&local).map_err(|error| io_error(&local, error))?;
+        }
+        clone_tree(from, &local, reown)?;
+    }
     // A home that others may write to would not be the step's own.
     own(rootfs, owner)
 }
@@ -152,7 +196,7 @@ mod tests {
         let cancel = crate::sandbox::Cancel::default();
         let request =
             Request { name: name.into(), rootfs: rootfs.clone(), owner, output: output.into(), cancel };
-        let fetched = HomeTemplates::new(dir.join("homes")).fetch(request);
+        let fetched = HomeTemplates::new(dir.join("homes")).and(dir.join("more")).fetch(request);
         fetched.map(|_| rootfs).map_err(|error| error.to_string())
     }
 
@@ -186,6 +230,23 @@ mod tests {
         let rootfs = fetch(dir.path(), "full").unwrap();
         assert_eq!(fs::read(rootfs.join(PROFILE)).unwrap(), b"A=1\n");
         assert!(rootfs.join("local/bin").is_dir());
+    }
+
+    #[test]
+    fn home_and_prefix_that_are_kept_apart_are_put_together() {
+        let dir = homes();
+        let worker = dir.path().join("base-image/worker");
+        fs::create_dir_all(worker.join("home/.opam")).unwrap();
+        fs::create_dir_all(worker.join("brew/bin")).unwrap();
+        fs::write(worker.join("home").join(PROFILE), "B=2\n").unwrap();
+        std::os::unix::fs::symlink("/usr/local", worker.join("home/local")).unwrap();
+        assert!(fetch(dir.path(), "worker").unwrap_err().contains("not found"));
+        fs::remove_dir_all(dir.path().join("homes")).unwrap();
+        fs::rename(dir.path().join("base-image"), dir.path().join("more")).unwrap();
+        let rootfs = fetch(dir.path(), "worker").unwrap();
+        assert_eq!(fs::read(rootfs.join(PROFILE)).unwrap(), b"B=2\n");
+        assert!(rootfs.join("local/bin").is_dir() && !rootfs.join("local").is_symlink());
+        assert!(rootfs.join(".opam").is_dir());
     }
 
     #[test]

@@ -93,6 +93,15 @@ pub fn check(host: &dyn Host, uid: u32, home: &Path) -> Result<Option<Account>, 
     Ok(Some(account))
 }
 
+/// Whether `uid` is a build user's, or nobody's yet: its processes can only be ours.
+///
+/// # Errors
+/// The user database cannot be read.
+pub fn is_ours(host: &dyn Host, uid: u32) -> Result<bool, SandboxError> {
+    let account = if uid < FIRST_UID { return Ok(false) } else { host.account_of(uid)? };
+    Ok(account.is_none_or(|account| account.name == name_of(uid)))
+}
+
 /// The build user with that uid, made if there is none.
 ///
 /// # Errors

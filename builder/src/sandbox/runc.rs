@@ -14,7 +14,7 @@ use crate::spec::User;
 mod bundle;
 pub mod config;
 mod init;
-mod leftovers;
+pub(super) mod leftovers;
 mod points;
 mod process;
 mod runtime;

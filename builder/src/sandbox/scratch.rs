@@ -18,7 +18,7 @@ impl Scratch {
     /// Makes `dir/uid`. One uid runs one step at a time, so what is there already was left by a builder that
     /// was killed, and is removed.
     pub(super) fn make(dir: &Path, uid: u32) -> Result<Self, SandboxError> {
-        let scratch = Self { path: dir.join(uid.to_string()) };
+        let scratch = Self { path: Self::left_over_path(dir, uid) };
         remove_tree(&scratch.path).map_err(|e| scratch.error("remove", &e))?;
         let mut private = fs::DirBuilder::new();
         private.recursive(true).mode(0o700);
@@ -49,7 +49,12 @@ impl Scratch {
 
     /// Takes over what was left in `dir` of a step of `uid`: it is removed when this is dropped.
     pub(super) fn left_over(dir: &Path, uid: u32) -> Self {
-        Self { path: dir.join(uid.to_string()) }
+        Self { path: Self::left_over_path(dir, uid) }
+    }
+
+    /// Where that is.
+    pub(super) fn left_over_path(dir: &Path, uid: u32) -> PathBuf {
+        dir.join(uid.to_string())
     }
 
     pub(super) fn path(&self) -> &Path {

@@ -186,7 +186,7 @@ pub(super) fn lock_name(name: &OsStr) -> String {
 }
 
 /// Held while a step works on the clone.
-fn clone_lock(name: &OsStr) -> String {
+pub(super) fn clone_lock(name: &OsStr) -> String {
     format!("cache-tmp-{}", dataset_name(name))
 }
 

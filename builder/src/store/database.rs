@@ -28,6 +28,7 @@ const LITTLE_PATIENCE: Duration = Duration::from_secs(2);
 
 pub(super) struct Database {
     path: PathBuf,
+    patience: Duration,
     connection: Mutex<Connection>,
     /// Results that were used and are not marked so yet: one transaction for each would cost a build that finds
     /// everything in the store more than all the rest.
@@ -37,9 +38,13 @@ pub(super) struct Database {
 impl Database {
     /// Opens it, and makes it if there is none. Not to be done by two at once on a new store.
     pub(super) fn open(path: &Path) -> Result<Self, StoreError> {
-        let connection =
-            connect(path).map_err(|e| StoreError::Database { path: path.to_owned(), source: e })?;
-        Ok(Self { path: path.to_owned(), connection: Mutex::new(connection), used: Mutex::default() })
+        Self::open_patiently(path, PATIENCE)
+    }
+
+    fn open_patiently(path: &Path, patience: Duration) -> Result<Self, StoreError> {
+        let failed = |source| StoreError::Database { path: path.to_owned(), source };
+        let connection = Mutex::new(connect(path, patience).map_err(failed)?);
+        Ok(Self { path: path.to_owned(), patience, connection, used: Mutex::default() })
     }
 
     /// Adds the result `id`, made from `parent`. `place` puts its directory in place: the row is there only if
@@ -94,7 +99,10 @@ impl Database {
         if used.is_empty() {
             return Ok(());
         }
-        self.connection.lock().busy_timeout(LITTLE_PATIENCE).map_err(|e| self.failed(e))?;
+        self.connection
+            .lock()
+            .busy_timeout(LITTLE_PATIENCE.min(self.patience))
+            .map_err(|e| self.failed(e))?;
         let done = self.write(|rows| {
             let gone = |id: &&StepId| rows.touch(id).map(|known| !known && is_there(id));
             for id in &used {
@@ -104,7 +112,7 @@ impl Database {
             }
             Ok(())
         });
-        let patient = self.connection.lock().busy_timeout(PATIENCE).map_err(|e| self.failed(e));
+        let patient = self.connection.lock().busy_timeout(self.patience).map_err(|e| self.failed(e));
         done.and(patient)
     }
 
@@ -161,9 +169,9 @@ impl Database {
 /// Write-ahead logging lets others read while one writes. Its log is written back when it has grown, not each
 /// time a process ends, which would cost every build some disk flushes; after a power failure the last rows may
 /// be missing, and come back as their results are found.
-pub(super) fn connect(path: &Path) -> rusqlite::Result<Connection> {
+fn connect(path: &Path, patience: Duration) -> rusqlite::Result<Connection> {
     let connection = Connection::open(path)?;
-    connection.busy_timeout(PATIENCE)?;
+    connection.busy_timeout(patience)?;
     connection.pragma_update(None, "journal_mode", "WAL")?;
     connection.pragma_update(None, "synchronous", "NORMAL")?;
     connection.pragma_update(None, "foreign_keys", true)?;
@@ -244,5 +252,36 @@ impl Rows<'_> {
 
     fn count(&self, id: &str, by: i64) -> rusqlite::Result<()> {
         self.0.execute("UPDATE builds SET rc = max(rc + ?2, 0) WHERE id = ?1", (id, by)).map(drop)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_database_that_another_keeps_locked_is_named_and_what_is_only_read_is_still_found() {
+        let temp = tempfile::tempdir().unwrap();
+        let path = temp.path().join("db.sqlite");
+        let database = Database::open_patiently(&path, Duration::from_millis(50)).unwrap();
+        let (known, new) = (StepId::of(b"known"), StepId::of(b"new"));
+        database.add(&known, None, || Ok(())).unwrap();
+        let other = Connection::open(&path).unwrap();
+        other.execute_batch("BEGIN EXCLUSIVE").unwrap();
+        let told = |error: StoreError| error.to_string();
+        let why = "another process has kept it locked for a minute";
+        let refusal = format!("cannot use the database {}: {why}", path.display());
+        let mut placed = false;
+        let added = database.add(&new, None, || {
+            placed = true;
+            Ok(())
+        });
+        assert_eq!(told(added.unwrap_err()), refusal);
+        assert!(!placed, "nothing is put in place that is not registered");
+        database.touch(&known);
+        assert_eq!(told(database.mark_used(|_| true).unwrap_err()), refusal);
+        assert!(database.knows(&known).unwrap() && !database.knows(&new).unwrap());
+        other.execute_batch("ROLLBACK").unwrap();
+        database.add(&new, Some(&known), || Ok(())).unwrap();
     }
 }

@@ -13,6 +13,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 pub use finding::Finding;
 
 use super::backend::Backend as _;
+use super::cache::clone_lock;
 use super::directory::{Directories, results};
 use super::layout::{self, Layout};
 use super::lock::Locks;
@@ -75,7 +76,7 @@ impl Patient {
         if rows::damage(&database)?.is_some() {
             set_aside(&database)?;
         }
-        // Removes drafts of killed builds, and what a power failure may have spoilt.
+        // Removes drafts and clones of caches of killed builds, and what a power failure may have spoilt.
         drop(super::open(url)?);
         let mut rows = Rows::open(&database)?;
         let rows = rows.lock()?;
@@ -91,7 +92,12 @@ impl Patient {
     fn left_over(&self) -> Result<Vec<Finding>, StoreError> {
         let mut findings = Vec::new();
         for path in list(&self.layout.drafts())? {
-            if self.is_free(&path)? {
+            if self.is_free(path.file_name().and_then(|name| name.to_str()).map(str::to_owned))? {
+                findings.push(Finding::LeftOver { path });
+            }
+        }
+        for path in list(&self.layout.cache_clones())? {
+            if self.is_free(path.file_name().map(clone_lock))? {
                 findings.push(Finding::LeftOver { path });
             }
         }
@@ -126,12 +132,11 @@ impl Patient {
         Ok(ids.map(|id| Finding::Spoilt { id }).collect())
     }
 
-    /// Whether nobody works on the draft.
-    fn is_free(&self, draft: &Path) -> Result<bool, StoreError> {
-        let name = draft.file_name().and_then(|name| name.to_str());
-        match name {
+    /// Whether nobody has the lock of that name.
+    fn is_free(&self, lock: Option<String>) -> Result<bool, StoreError> {
+        match lock {
             // A store that only the original used has no locks yet.
-            Some(name) if self.layout.locks().is_dir() => Ok(self.locks.try_exclusive(name)?.is_some()),
+            Some(name) if self.layout.locks().is_dir() => Ok(self.locks.try_exclusive(&name)?.is_some()),
             _ => Ok(true),
         }
     }

@@ -14,6 +14,8 @@ mod example;
 mod file_system;
 mod killed_at_random;
 mod several_at_once;
+mod sharing_a_store;
+mod store_commands;
 
 use obuilder_tests::build::Ended;
 use obuilder_tests::{Need, require};

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 
-use super::SandboxError;
 use super::pool::{self, Uids};
+use super::{SandboxError, platform};
 use crate::host::lock::{Lock, Taken};
 use crate::host::{Account, Host};
 
@@ -25,7 +25,9 @@ pub(super) struct Users {
 /// A build user that is one step's alone, on the whole machine, until this is dropped.
 pub(super) struct Lease {
     pub(super) account: Account,
-    _lock: Lock,
+    _uid: Lock,
+    /// Where all users share the path of their homes, one step runs at a time.
+    _home: Option<Lock>,
 }
 
 impl Users {
@@ -87,10 +89,16 @@ impl Users {
     }
 
     fn try_take(&self, uid: u32) -> Result<Option<Lease>, SandboxError> {
-        match Lock::try_take(self.host.lock_dir(), &lock_name(uid))? {
-            Taken::Ours(lock) => Ok(Some(Lease { account: self.account(uid)?, _lock: lock })),
+        let lock = |name: &str| match Lock::try_take(self.host.lock_dir(), name)? {
+            Taken::Ours(lock) => Ok::<_, SandboxError>(Some(lock)),
             Taken::By(_) => Ok(None),
+        };
+        let Some(taken) = lock(&lock_name(uid))? else { return Ok(None) };
+        let home = if platform::HOMES_ARE_PRIVATE { None } else { lock("home")? };
+        if home.is_none() && !platform::HOMES_ARE_PRIVATE {
+            return Ok(None);
         }
+        Ok(Some(Lease { account: self.account(uid)?, _uid: taken, _home: home }))
     }
 
     fn account(&self, uid: u32) -> Result<Account, SandboxError> {

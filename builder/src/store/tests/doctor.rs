@@ -74,15 +74,22 @@ fn what_killed_builds_left_is_told_and_goes_but_what_is_being_made_stays() {
     let draft = case.draft(4, None);
     let left = case.path("result-tmp").join(id(5).as_str());
     fs::create_dir_all(left.join("rootfs")).unwrap();
+    let in_use = case.store.cache("c".as_ref(), (0, 0)).unwrap();
     let half = case.path("result").join(id(6).as_str());
     fs::create_dir_all(half.join("roo")).unwrap();
     assert_eq!(
         case.findings(),
         [Finding::LeftOver { path: left.clone() }, Finding::HalfResult { id: id(6) }]
     );
+    let other = case.path("cache-tmp/7-c");
+    fs::rename(&half, &other).unwrap();
+    fs::create_dir_all(half.join("roo")).unwrap();
+    assert!(case.findings().contains(&Finding::LeftOver { path: other.clone() }));
     assert!(left.exists() && half.exists());
     case.repaired();
-    assert!(!left.exists() && !half.exists());
+    assert!(!left.exists() && !half.exists() && !other.exists());
+    assert!(in_use.dir().exists());
+    in_use.release().unwrap();
     draft.keep().unwrap();
 }
 
