@@ -63,7 +63,7 @@ as_url() {
 check_tools() {
     local tool
     for tool in git curl; do
-        command -v "$tool" >/dev/null || stop 3 "no program $tool, which Homebrew needs; install it"
+        command -v "$tool" >/dev/null || stop 3 "no program $tool outside of $prefix, which Homebrew needs; install it"
     done
     if [ "$(uname -s)" = Darwin ]; then
         xcode-select -p >/dev/null 2>&1 ||

@@ -1,7 +1,7 @@
 //! Base images that are home directories: `(from NAME)` is the directory NAME in one of several places.
 //!
-//! The directory is a home; or it holds two, as the datasets of OBuilder's Mac workers do: `home`, and `brew`, which is
-//! to be seen at the prefix.
+//! The directory is a home; or it holds one, `home`, and perhaps `brew`, which is to be seen at the prefix, as the
+//! datasets of OBuilder's Mac workers do.
 use std::ffi::OsStr;
 use std::fs::{self, File, Permissions};
 use std::io;
@@ -89,8 +89,11 @@ impl Parts {
         if is_file(&dir.join(PROFILE))? {
             return Ok(Some(Self { home: dir, local: None }));
         }
-        let apart = is_file(&home.join(PROFILE))? && is_dir(&local)?;
-        Ok(apart.then_some(Self { home, local: Some(local) }))
+        if !is_file(&home.join(PROFILE))? {
+            return Ok(None);
+        }
+        let local = is_dir(&local)?.then_some(local);
+        Ok(Some(Self { home, local }))
     }
 }
 

@@ -90,7 +90,7 @@ fn layer(image: &Image, blobs: &Path) -> Result<Blob, ImageError> {
     let unnamed = blobs.join("layer");
     let to = File::create(&unnamed).map_err(ImageError::io("make", &unnamed))?;
     let mut to = Hashing { to: BufWriter::with_capacity(1 << 17, to), sha256: Sha256::new(), size: 0 };
-    archive::write(&image.dir, &mut to)?;
+    archive::write(&image.home, &mut to)?;
     to.flush().map_err(ImageError::io("write", &unnamed))?;
     let (sha256, size) = (hex(&to.sha256.finalize()), to.size);
     let named = blobs.join(&sha256);

@@ -3,8 +3,9 @@
 //! What changes it does so under one lock of the machine, held for a moment: names are made and moved whole, so that
 //! whoever is killed leaves either the old state or the new one, and at most something hidden that the next one clears
 //! away.
-use std::fs::{self, File};
-use std::os::unix::fs::{DirBuilderExt, symlink};
+use std::fs::{self, File, Permissions};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
 use super::lock::try_own;
@@ -17,6 +18,8 @@ use crate::transfer::remove::remove_tree;
 
 /// What is being made or removed begins so.
 const HIDDEN: &str = ".obuilder-image-";
+/// The home in a version's directory.
+const HOME: &str = "home";
 /// The lock's name.
 const LOCK: &str = "images";
 
@@ -33,6 +36,8 @@ pub struct Image {
     pub name: ImageName,
     /// Its directory.
     pub dir: PathBuf,
+    /// The home: `home` in its directory, or the directory itself.
+    pub home: PathBuf,
     /// Whether `(from NAME)` without a version means it.
     pub current: bool,
 }
@@ -45,9 +50,13 @@ pub struct Draft {
 }
 
 impl Draft {
-    /// The image to be: an empty directory at first.
+    /// The home to be: an empty directory at first.
     pub fn rootfs(&self) -> PathBuf {
-        self.dir.join("rootfs")
+        self.version().join(HOME)
+    }
+
+    fn version(&self) -> PathBuf {
+        self.dir.join("version")
     }
 
     /// A directory for what is needed only while it is made.
@@ -119,6 +128,7 @@ impl Shelf {
         let owned = try_own(&dir).map_err(ImageError::io("lock", &dir))?;
         let owned = owned.ok_or_else(|| ImageError::InUse(name.clone()))?;
         let draft = Draft { dir, _owned: owned };
+        make(&draft.version())?;
         make(&draft.rootfs())?;
         make(&draft.state())?;
         Ok(draft)
@@ -129,12 +139,16 @@ impl Shelf {
     /// # Errors
     /// As [`Shelf::draft`].
     pub fn keep(&self, draft: Draft, name: &ImageName) -> Result<Image, ImageError> {
+        // What belongs to a build user in it must not be within its reach, nor a set-user-id program within anybody's.
+        let version = draft.version();
+        fs::set_permissions(&version, Permissions::from_mode(0o700))
+            .map_err(ImageError::io("close", &version))?;
         // Its bytes before its name: a power failure must not leave an image of empty files.
         nix::unistd::sync();
         let _lock = self.lock()?;
         self.check_free(name)?;
         let dir = self.path(name);
-        fs::rename(draft.rootfs(), &dir).map_err(ImageError::io("make", &dir))?;
+        fs::rename(&version, &dir).map_err(ImageError::io("make", &dir))?;
         self.mean(name)?;
         Ok(self.image(name.clone()))
     }
@@ -192,7 +206,7 @@ impl Shelf {
         {
             return Err(ImageError::Home { dir: user.home, user: user.name });
         }
-        let owned = try_own(&image.dir).map_err(ImageError::io("lock", &image.dir))?;
+        let owned = try_own(&image.home).map_err(ImageError::io("lock", &image.home))?;
         owned.ok_or_else(|| ImageError::InUse(image.name.clone()))
     }
 
@@ -233,13 +247,18 @@ impl Shelf {
 
     fn image(&self, name: ImageName) -> Image {
         let current = name.version.is_none() || self.meant(&name.name).as_ref() == Some(&name);
-        Image { dir: self.path(&name), current, name }
+        let dir = self.path(&name);
+        let apart = dir.join(HOME);
+        let home = if is_there(&apart.join(PROFILE)) { apart } else { dir.clone() };
+        Image { dir, home, current, name }
     }
 
-    /// Whether it is a directory, not a link, with a profile.
+    /// Whether it is a directory, not a link, and a home or with a home in it.
     fn stands(&self, name: &ImageName) -> bool {
         let dir = self.path(name);
-        fs::symlink_metadata(&dir).is_ok_and(|meta| meta.is_dir()) && dir.join(PROFILE).is_file()
+        let home =
+            || [dir.join(PROFILE), dir.join(HOME).join(PROFILE)].iter().any(|profile| is_there(profile));
+        fs::symlink_metadata(&dir).is_ok_and(|meta| meta.is_dir()) && home()
     }
 
     fn check_free(&self, name: &ImageName) -> Result<(), ImageError> {
@@ -287,6 +306,14 @@ impl Shelf {
 
     fn lock(&self) -> Result<Lock, ImageError> {
         Ok(Lock::take(self.host.lock_dir(), LOCK)?)
+    }
+}
+
+/// Whether there is a file; whoever may not look inside an image knows that it is one.
+fn is_there(profile: &Path) -> bool {
+    match fs::metadata(profile) {
+        Ok(meta) => meta.is_file(),
+        Err(error) => error.kind() == io::ErrorKind::PermissionDenied,
     }
 }
 

@@ -27,8 +27,8 @@ pub struct Summary {
 /// # Errors
 /// Something in it cannot be read.
 pub fn summary(image: &Image) -> Result<Summary, ImageError> {
-    let meta = fs::metadata(&image.dir).map_err(ImageError::io("read", &image.dir))?;
-    let (entries, size) = walk(&image.dir)?;
+    let meta = fs::metadata(&image.home).map_err(ImageError::io("read", &image.home))?;
+    let (entries, size) = walk(&image.home)?;
     let step = from_id(&image.name.to_string().into());
     Ok(Summary { made: Time(meta.ctime()), owner: meta.uid(), entries, size, step })
 }

@@ -28,12 +28,12 @@ impl Export {
     pub(super) fn run(&self) -> Result<(), CommandError> {
         require_root("reading all of an image")?;
         let image = self.images.shelf().find(&self.name)?;
-        let held = hold(&image.dir);
-        let _held = held.map_err(|e| CommandError::environment(format!("{}: {e}", image.dir.display())))?;
+        let held = hold(&image.home);
+        let _held = held.map_err(|e| CommandError::environment(format!("{}: {e}", image.home.display())))?;
         if self.oci {
             layout::to_directory(&image, &self.to)?;
         } else {
-            archive::to_file(&image.dir, &self.to)?;
+            archive::to_file(&image.home, &self.to)?;
         }
         line(&format!("{} is in {}", image.name, self.to.display()))
     }

@@ -5,6 +5,7 @@ use serde_json::json;
 use crate::cli::error::CommandError;
 use crate::cli::images::BaseImages;
 use crate::cli::json::Listing;
+use crate::cli::rights::require_root;
 use crate::image::{ImageName, summary};
 
 /// Show what there is to know of an image.
@@ -21,6 +22,7 @@ pub(in crate::cli) struct Show {
 
 impl Show {
     pub(super) fn run(&self) -> Result<(), CommandError> {
+        require_root("looking into an image")?;
         let image = self.images.shelf().find(&self.name)?;
         let summary = summary(&image)?;
         let (made, step) = (summary.made.to_string(), summary.step.as_str());

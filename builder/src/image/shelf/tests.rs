@@ -19,7 +19,8 @@ fn make(shelf: &Shelf, image: &str, mark: &str) -> Result<Image, ImageError> {
 }
 
 fn mark(shelf: &Shelf, image: &str) -> String {
-    fs::read_to_string(shelf.dir().join(image).join(PROFILE)).unwrap()
+    let home = shelf.find(&name(image)).unwrap().home;
+    fs::read_to_string(home.join(PROFILE)).unwrap()
 }
 
 fn listed(shelf: &Shelf) -> Vec<String> {
@@ -48,6 +49,8 @@ fn a_new_version_is_what_the_name_means_and_the_old_one_stays() {
     shelf.choose(&name("brew@1")).unwrap();
     assert_eq!(mark(&shelf, "brew"), "one");
     assert_eq!(names(dir.path()), ["brew", "brew@1", "brew@2"]);
+    let mode = |path: &str| fs::metadata(dir.path().join(path)).unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode("brew@2"), 0o700, "others can reach what is in it");
     assert!(matches!(make(&shelf, "brew@2", "other"), Err(ImageError::Exists(_))));
 }
 
@@ -107,7 +110,7 @@ fn an_image_in_use_and_the_one_that_is_meant_are_not_removed() {
     make(&shelf, "brew@1", "one").unwrap();
     make(&shelf, "brew@2", "two").unwrap();
     assert!(matches!(shelf.remove(&name("brew@2")), Err(ImageError::Current(_))));
-    let held = hold(&dir.path().join("brew@1")).unwrap();
+    let held = hold(&dir.path().join("brew@1/home")).unwrap();
     for doomed in ["brew@1", "brew"] {
         assert!(matches!(shelf.remove(&name(doomed)), Err(ImageError::InUse(_))), "{doomed}");
         assert_eq!(names(dir.path()), ["brew", "brew@1", "brew@2"]);
@@ -127,7 +130,7 @@ fn a_users_home_is_neither_replaced_nor_removed() {
     }
     let home = PathBuf::from("/root");
     let shelf = shelf(Path::new("/"));
-    let taken = shelf.take(&Image { name: name("root"), dir: home, current: true });
+    let taken = shelf.take(&Image { name: name("root"), dir: home.clone(), home, current: true });
     assert!(matches!(taken, Err(ImageError::Home { .. })));
     assert!(shelf.check_link(&name("root@1")).is_err());
 }
