@@ -106,3 +106,19 @@ commands=(cleanup.sh init-homebrew.sh init-ocaml.sh)
         refused 3 "$script: not run as root, which acting as another user needs; run it with sudo" as_nobody "$copy/$script" n
     done
 }
+
+@test "without git or curl Homebrew is not begun with" {
+    need root is_root
+    copy=$BATS_TEST_TMPDIR/install-homebrew.sh
+    cp "$scripts/install-homebrew.sh" "$copy"
+    mkdir "$BATS_TEST_TMPDIR/bin"
+    for tool in id uname setpriv curl; do ln -s "$(command -v $tool)" "$BATS_TEST_TMPDIR/bin"; done
+    chmod -R go+rX "$BATS_RUN_TMPDIR"
+    as_nobody() {
+        PATH=$BATS_TEST_TMPDIR/bin HOME=/nonexistent setpriv --reuid=65534 --regid=65534 --clear-groups -- /bin/bash "$copy"
+    }
+    refused 3 'install-homebrew.sh: no program git outside of /usr/local, which Homebrew needs; install it' as_nobody
+    ln -s "$(command -v git)" "$BATS_TEST_TMPDIR/bin"
+    rm "$BATS_TEST_TMPDIR/bin/curl"
+    refused 3 'install-homebrew.sh: no program curl outside of /usr/local, which Homebrew needs; install it' as_nobody
+}
