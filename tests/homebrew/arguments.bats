@@ -114,11 +114,11 @@ commands=(cleanup.sh init-homebrew.sh init-ocaml.sh)
     mkdir "$BATS_TEST_TMPDIR/bin"
     for tool in id uname setpriv curl; do ln -s "$(command -v $tool)" "$BATS_TEST_TMPDIR/bin"; done
     chmod -R go+rX "$BATS_RUN_TMPDIR"
-    as_nobody() {
+    with_few_tools() {
         PATH=$BATS_TEST_TMPDIR/bin HOME=/nonexistent setpriv --reuid=65534 --regid=65534 --clear-groups -- /bin/bash "$copy"
     }
-    refused 3 'install-homebrew.sh: no program git outside of /usr/local, which Homebrew needs; install it' as_nobody
+    refused 3 'install-homebrew.sh: no program git outside of /usr/local, which Homebrew needs; install it' with_few_tools
     ln -s "$(command -v git)" "$BATS_TEST_TMPDIR/bin"
     rm "$BATS_TEST_TMPDIR/bin/curl"
-    refused 3 'install-homebrew.sh: no program curl outside of /usr/local, which Homebrew needs; install it' as_nobody
+    refused 3 'install-homebrew.sh: no program curl outside of /usr/local, which Homebrew needs; install it' with_few_tools
 }
