@@ -6,6 +6,7 @@ use std::os::unix::ffi::OsStrExt;
 
 use nix::errno::Errno;
 
+use super::set_ids::act_on;
 use super::{FileSystem, STATUS};
 use crate::backing;
 use crate::caller::{Caller, act_as};
@@ -53,7 +54,9 @@ impl FileSystem {
         may_change(caller, id, name)?;
         let (view, object) = self.object(caller, id)?;
         let uid = view.acting_uid(caller.uid);
-        act_as(caller, uid, || backing::set_xattr(object.as_fd(), name, value, flags))
+        let set = || backing::set_xattr(object.as_fd(), name, value, flags);
+        // An ACL sets the mode too, and with it may go the set-group-id bit.
+        if is_acl(name) { act_on(caller, uid, object.as_fd(), set) } else { act_as(caller, uid, set) }
     }
 
     pub(crate) fn removexattr(&self, caller: &Caller, id: u64, name: &OsStr) -> Result<(), Errno> {
