@@ -1,12 +1,11 @@
 //! Single operations: natively, through the shared mount, and in a private view.
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::thread;
 use std::time::Instant;
 
-use nix::mount::{MsFlags, mount};
-use nix::sched::{CloneFlags, unshare};
-use obuilder_tests::{User, World};
+use obuilder_tests::World;
+
+use crate::place;
 
 use crate::samples::{Samples, print_heading, print_row};
 
@@ -93,8 +92,8 @@ pub(crate) fn run(rounds: usize) {
     let mounted = world.mount();
     let private = world.scratch.dir("private");
     let view = mounted.point().join(format!(".obuilderfs/{}-bench/local", user.uid));
-    in_namespace(&user, &view, &private, || {
-        measure(rounds, &[native, mounted.point().to_owned(), private.clone()]);
+    place::in_namespace(&view, &private, || {
+        user.run(|| measure(rounds, &[native, mounted.point().to_owned(), private.clone()]));
     });
 }
 
@@ -113,18 +112,4 @@ fn measure(rounds: usize, places: &[PathBuf; 3]) {
         }
         print_row(case.name, &samples);
     }
-}
-
-/// Runs `code` as `user` where `view` is bound over `over`, in a mount namespace that ends with it.
-fn in_namespace(user: &User, view: &Path, over: &Path, code: impl FnOnce() + Send) {
-    thread::scope(|scope| {
-        scope.spawn(|| {
-            unshare(CloneFlags::CLONE_NEWNS).expect("mount namespace");
-            mount(None::<&str>, "/", None::<&str>, MsFlags::MS_REC | MsFlags::MS_PRIVATE, None::<&str>)
-                .expect("private mounts");
-            mount(Some(view), over, None::<&str>, MsFlags::MS_BIND, None::<&str>)
-                .expect("bind of the private view");
-            user.run(code);
-        });
-    });
 }

@@ -1,10 +1,13 @@
 //! What the file system and a build step cost, side by side with doing without them.
 //!
-//! `cargo run --release -p obuilder-benches [-- filesystem|steps] [ROUNDS]`, as root. Every round measures each
+//! `cargo run --release -p obuilder-benches [-- requests|filesystem|jobs|steps] [ROUNDS]`, as root. Every round measures each
 //! variant once, in turn, so that a busy machine is busy for all of them alike: trust the ratios and the minima.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout, clippy::print_stderr)]
 
 mod filesystem;
+mod jobs;
+mod place;
+mod requests;
 mod samples;
 mod steps;
 mod usage;
@@ -21,6 +24,12 @@ fn main() -> ExitCode {
         return ExitCode::from(3);
     }
     build_binaries();
+    if wants("requests") {
+        requests::run();
+    }
+    if wants("jobs") {
+        jobs::run(rounds.min(7));
+    }
     if wants("filesystem") {
         filesystem::run(rounds);
     }

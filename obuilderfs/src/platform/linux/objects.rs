@@ -29,7 +29,7 @@ pub(crate) fn is_exec_open(flags: i32) -> bool {
 pub(crate) const O_DIRECT: i32 = libc::O_DIRECT;
 
 /// The path under which `fd`'s object can be reached again.
-fn magic_link(fd: BorrowedFd<'_>) -> CString {
+pub(super) fn magic_link(fd: BorrowedFd<'_>) -> CString {
     CString::new(format!("/proc/self/fd/{}", fd.as_raw_fd())).unwrap_or_default()
 }
 
