@@ -146,6 +146,14 @@ impl FileSystem {
         }
     }
 
+    /// The directory `parent`, for an operation of `caller`'s that makes or takes away `name` in it.
+    ///
+    /// # Errors
+    /// `EPERM` for the control directory: the kernel, which keeps it under its name, would hold it for removed.
+    fn place_of(&self, caller: &Caller, parent: u64, name: &OsStr) -> Result<Place, Errno> {
+        if parent == ROOT && name == control::NAME { Err(Errno::EPERM) } else { self.place(caller, parent) }
+    }
+
     /// The object `id` and a descriptor that names it; the root is the caller's own.
     fn object(&self, caller: &Caller, id: u64) -> Result<(Arc<View>, Arc<OwnedFd>), Errno> {
         if id == ROOT {

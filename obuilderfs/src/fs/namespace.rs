@@ -58,7 +58,7 @@ impl FileSystem {
         mode: u32,
         umask: u32,
     ) -> Result<Entry, Errno> {
-        let place = self.place(caller, parent)?;
+        let place = self.place_of(caller, parent, name)?;
         take_umask(umask)?;
         self.made(caller, &place, name, mode, || backing::mkdir(place.dir.as_fd(), name, mode))
     }
@@ -72,7 +72,7 @@ impl FileSystem {
         (mode, umask): (u32, u32),
         device: u32,
     ) -> Result<Entry, Errno> {
-        let place = self.place(caller, parent)?;
+        let place = self.place_of(caller, parent, name)?;
         take_umask(umask)?;
         self.made(caller, &place, name, mode, || backing::mknod(place.dir.as_fd(), name, mode, device))
     }
@@ -84,14 +84,14 @@ impl FileSystem {
         name: &OsStr,
         target: &OsStr,
     ) -> Result<Entry, Errno> {
-        let place = self.place(caller, parent)?;
+        let place = self.place_of(caller, parent, name)?;
         self.made(caller, &place, name, 0, || backing::symlink(target, place.dir.as_fd(), name))
     }
 
     /// Gives the object `id` another name.
     pub(crate) fn link(&self, caller: &Caller, id: u64, parent: u64, name: &OsStr) -> Result<Entry, Errno> {
         let (view, object) = self.object(caller, id)?;
-        let place = self.place(caller, parent)?;
+        let place = self.place_of(caller, parent, name)?;
         if !Arc::ptr_eq(&view, &place.view) {
             return Err(Errno::EXDEV);
         }
@@ -112,7 +112,7 @@ impl FileSystem {
         (mode, umask): (u32, u32),
         flags: i32,
     ) -> Result<(Entry, u64, Arc<OpenFile>), Errno> {
-        let place = self.place(caller, parent)?;
+        let place = self.place_of(caller, parent, name)?;
         take_umask(umask)?;
         let uid = place.view.acting_uid(caller.uid);
         let wanted = OpenFile::flags(flags) | (OFlag::from_bits_retain(flags) & OFlag::O_EXCL);
@@ -134,7 +134,7 @@ impl FileSystem {
     }
 
     pub(crate) fn unlink(&self, caller: &Caller, parent: u64, name: &OsStr) -> Result<(), Errno> {
-        let place = self.place(caller, parent)?;
+        let place = self.place_of(caller, parent, name)?;
         self.removing(caller, &place, name, || backing::unlink(place.dir.as_fd(), name))
     }
 
@@ -142,7 +142,7 @@ impl FileSystem {
         if parent == CONTROL {
             return self.leave(caller, name);
         }
-        let place = self.place(caller, parent)?;
+        let place = self.place_of(caller, parent, name)?;
         self.removing(caller, &place, name, || backing::rmdir(place.dir.as_fd(), name))
     }
 
@@ -171,8 +171,8 @@ impl FileSystem {
         to: (u64, &OsStr),
         flags: u32,
     ) -> Result<(), Errno> {
-        let source = self.place(caller, from.0)?;
-        let target = self.place(caller, to.0)?;
+        let source = self.place_of(caller, from.0, from.1)?;
+        let target = self.place_of(caller, to.0, to.1)?;
         if !Arc::ptr_eq(&source.view, &target.view) {
             return Err(Errno::EXDEV);
         }
