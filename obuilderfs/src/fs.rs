@@ -9,6 +9,7 @@ mod directories;
 mod handles;
 mod namespace;
 mod retirement;
+mod root;
 mod set_ids;
 mod status;
 mod xattrs;

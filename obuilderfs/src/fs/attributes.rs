@@ -5,10 +5,11 @@ use nix::errno::Errno;
 use nix::sys::statvfs::Statvfs;
 use nix::sys::time::TimeSpec;
 
+use super::root::act_at;
 use super::set_ids::act_on;
 use super::{Attributes, FileSystem};
 use crate::backing::{self, S_ISGID};
-use crate::caller::{Caller, act_as, act_with_groups, as_daemon};
+use crate::caller::{Caller, act_with_groups, as_daemon};
 use crate::nodes::{CONTROL, ROOT};
 use crate::view::View;
 
@@ -84,7 +85,7 @@ impl FileSystem {
             if mode & S_ISGID != 0 {
                 act_with_groups(caller, uid, chmod)?;
             } else {
-                act_as(caller, uid, chmod)?;
+                act_at(id, caller, uid, chmod)?;
             }
         }
         if let Some(size) = change.size {
@@ -97,7 +98,7 @@ impl FileSystem {
         }
         if change.atime.is_some() || change.mtime.is_some() {
             let (atime, mtime) = (time_spec(change.atime), time_spec(change.mtime));
-            act_as(caller, uid, || backing::set_times(object, atime, mtime))?;
+            act_at(id, caller, uid, || backing::set_times(object, atime, mtime))?;
         }
         if id == ROOT {
             return Ok(Self::constant(ROOT));

@@ -8,8 +8,9 @@ use nix::fcntl::OFlag;
 use parking_lot::Mutex;
 
 use super::FileSystem;
+use super::root::act_at;
 use crate::backing::{self, DirEntry, DirStream};
-use crate::caller::{Caller, act_as};
+use crate::caller::Caller;
 use crate::nodes::{CONTROL, ROOT, usual_id};
 use crate::view::View;
 
@@ -41,7 +42,7 @@ impl FileSystem {
         let (view, object) = self.object(caller, id)?;
         let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY;
         let uid = view.acting_uid(caller.uid);
-        let fd = act_as(caller, uid, || backing::reopen(object.as_fd(), flags))?;
+        let fd = act_at(id, caller, uid, || backing::reopen(object.as_fd(), flags))?;
         let keep = view.private || id != ROOT && self.nodes.get(id)?.is_covered();
         let open = OpenDir { id, of: Some((view, Mutex::new(DirStream::new(fd)))) };
         Ok((self.directories.insert(Arc::new(open)), keep))

@@ -8,7 +8,7 @@ use nix::fcntl::OFlag;
 
 use super::{Entry, FileSystem, Lookup, OpenFile, Place, control};
 use crate::backing::{self, S_ISGID};
-use crate::caller::{Caller, act_as, act_with_groups, as_daemon, take_umask};
+use crate::caller::{Caller, act_with_groups, as_daemon, take_umask};
 use crate::nodes::{CONTROL, ROOT};
 
 impl FileSystem {
@@ -21,6 +21,7 @@ impl FileSystem {
         }
         let place = self.place(caller, parent)?;
         if place.at_root {
+            Self::may_search(caller, &place)?;
             self.changes.settle();
         }
         match as_daemon(|| self.entry(&place, name)) {
@@ -45,7 +46,7 @@ impl FileSystem {
         if mode & S_ISGID != 0 {
             act_with_groups(caller, uid, make)?;
         } else {
-            act_as(caller, uid, &mut make)?;
+            place.act(caller, &mut make)?;
         }
         as_daemon(|| self.entry(place, name))
     }
@@ -120,7 +121,7 @@ impl FileSystem {
         let fd: OwnedFd = if mode & S_ISGID != 0 {
             act_with_groups(caller, uid, create)?
         } else {
-            act_as(caller, uid, create)?
+            place.act(caller, create)?
         };
         let stat = backing::stat(fd.as_fd())?;
         let anchor = as_daemon(|| backing::anchor_of(fd.as_fd()))?;
@@ -135,7 +136,7 @@ impl FileSystem {
 
     pub(crate) fn unlink(&self, caller: &Caller, parent: u64, name: &OsStr) -> Result<(), Errno> {
         let place = self.place_of(caller, parent, name)?;
-        self.removing(caller, &place, name, || backing::unlink(place.dir.as_fd(), name))
+        self.removing(caller, &place, (&place, name), || backing::unlink(place.dir.as_fd(), name))
     }
 
     pub(crate) fn rmdir(&self, caller: &Caller, parent: u64, name: &OsStr) -> Result<(), Errno> {
@@ -143,20 +144,20 @@ impl FileSystem {
             return self.leave(caller, name);
         }
         let place = self.place_of(caller, parent, name)?;
-        self.removing(caller, &place, name, || backing::rmdir(place.dir.as_fd(), name))
+        self.removing(caller, &place, (&place, name), || backing::rmdir(place.dir.as_fd(), name))
     }
 
-    /// Does `remove`, by which `name` of `place` may lose what it names now.
+    /// Does `remove` as the caller acts in `by`, by which `name` of `place` may lose what it names now.
     fn removing(
         &self,
         caller: &Caller,
-        place: &Place,
-        name: &OsStr,
+        by: &Place,
+        (place, name): (&Place, &OsStr),
         remove: impl FnMut() -> Result<(), Errno>,
     ) -> Result<(), Errno> {
         let lost = as_daemon(|| backing::stat_at(place.dir.as_fd(), name)).ok();
         let departure = lost.and_then(|stat| self.nodes.losing_name(&place.view, &stat));
-        act_as(caller, place.view.acting_uid(caller.uid), remove)?;
+        by.act(caller, remove)?;
         if let Some(departure) = departure {
             self.nodes.lost_name(departure);
         }
@@ -177,10 +178,7 @@ impl FileSystem {
             return Err(Errno::EXDEV);
         }
         let rename = || backing::rename((source.dir.as_fd(), from.1), (target.dir.as_fd(), to.1), flags);
-        if flags == 0 {
-            self.removing(caller, &target, to.1, rename)
-        } else {
-            act_as(caller, source.view.acting_uid(caller.uid), rename)
-        }
+        let by = if source.at_root { &source } else { &target };
+        if flags == 0 { self.removing(caller, by, (&target, to.1), rename) } else { by.act(caller, rename) }
     }
 }
