@@ -58,11 +58,12 @@ impl OpenFile {
     }
 
     /// The flags to open with below. Creation is decided elsewhere; direct I/O is between the kernel and the
-    /// caller, for our buffers are not aligned.
+    /// caller, for our buffers are not aligned. We never wait: a lease that somebody has on the file gives
+    /// `EAGAIN`, and to the bytes of a regular file `O_NONBLOCK` means nothing.
     pub(super) fn flags(flags: i32) -> OFlag {
         let dropped = OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOCTTY | OFlag::O_ASYNC | OFlag::O_NOFOLLOW;
         let marks = OFlag::from_bits_retain(backing::O_DIRECT) | OFlag::from_bits_retain(backing::EXEC_OPEN);
-        OFlag::from_bits_retain(flags) - dropped - marks
+        (OFlag::from_bits_retain(flags) - dropped - marks) | OFlag::O_NONBLOCK
     }
 }
 

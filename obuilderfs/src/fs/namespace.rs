@@ -7,7 +7,7 @@ use nix::errno::Errno;
 use nix::fcntl::OFlag;
 
 use super::{Entry, FileSystem, Lookup, OpenFile, Place, control};
-use crate::backing::{self, S_ISGID};
+use crate::backing::{self, S_IFREG, S_ISGID};
 use crate::caller::{Caller, act_with_groups, as_daemon, take_umask};
 use crate::nodes::{CONTROL, ROOT};
 
@@ -118,12 +118,17 @@ impl FileSystem {
         let uid = place.view.acting_uid(caller.uid);
         let wanted = OpenFile::flags(flags) | (OFlag::from_bits_retain(flags) & OFlag::O_EXCL);
         let create = || backing::create(place.dir.as_fd(), name, wanted, mode);
-        let fd: OwnedFd = if mode & S_ISGID != 0 {
-            act_with_groups(caller, uid, create)?
+        let opened: Result<OwnedFd, Errno> = if mode & S_ISGID != 0 {
+            act_with_groups(caller, uid, create)
         } else {
-            place.act(caller, create)?
+            place.act(caller, create)
         };
+        // A fifo or socket that came to lie there meanwhile: the kernel looks again, and opens it itself.
+        let fd = opened.map_err(|e| if e == Errno::ENXIO { Errno::ESTALE } else { e })?;
         let stat = backing::stat(fd.as_fd())?;
+        if stat.kind() != S_IFREG {
+            return Err(Errno::ESTALE);
+        }
         let anchor = as_daemon(|| backing::anchor_of(fd.as_fd()))?;
         let node = self.nodes.found(&place.view, anchor, &stat, true)?;
         if place.at_root {

@@ -164,12 +164,13 @@ pub(crate) fn readlink(fd: BorrowedFd<'_>) -> Result<OsString, Errno> {
     nix::fcntl::readlinkat(fd, "")
 }
 
-/// Sets the length of the file in bytes.
+/// Sets the length of the file in bytes. Does not wait for the end of a lease, as `truncate(2)` would.
 ///
 /// # Errors
-/// As `truncate(2)`.
+/// As `open(2)` for writing and `ftruncate(2)`; `EAGAIN` if somebody has a lease on it.
 pub(crate) fn truncate(fd: BorrowedFd<'_>, length: i64) -> Result<(), Errno> {
-    nix::unistd::truncate(magic_link(fd).as_c_str(), length)
+    let file = reopen(fd, OFlag::O_WRONLY | OFlag::O_NONBLOCK)?;
+    nix::unistd::ftruncate(file, length)
 }
 
 /// Gives the object another name.
