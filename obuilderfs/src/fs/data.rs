@@ -9,6 +9,7 @@ use nix::sys::uio::{pread, pwrite};
 
 use super::FileSystem;
 use super::set_ids::act_on;
+use super::shares::Share;
 use crate::backing;
 use crate::caller::{Caller, act_as, as_daemon};
 use crate::nodes::Node;
@@ -26,6 +27,7 @@ pub(crate) struct OpenFile {
     /// It can be mapped for writing.
     mappable: bool,
     writable: bool,
+    _share: Share,
 }
 
 impl Drop for OpenFile {
@@ -38,13 +40,13 @@ impl Drop for OpenFile {
 
 impl OpenFile {
     /// `flags` are those of the open.
-    pub(super) fn new(fd: OwnedFd, node: Arc<Node>, opener: &Caller, flags: i32) -> Self {
+    pub(super) fn new((fd, share): (OwnedFd, Share), node: Arc<Node>, opener: &Caller, flags: i32) -> Self {
         let (mappable, writable) =
             (flags & libc::O_ACCMODE == libc::O_RDWR, flags & libc::O_ACCMODE != libc::O_RDONLY);
         if mappable {
             node.opened_for_mapping();
         }
-        Self { fd, node, opener: *opener, mappable, writable }
+        Self { fd, node, opener: *opener, mappable, writable, _share: share }
     }
 
     /// Whether it is open for writing.
@@ -70,6 +72,7 @@ impl OpenFile {
 impl FileSystem {
     /// Opens the file `id` as the caller.
     pub(crate) fn open(&self, caller: &Caller, id: u64, flags: i32) -> Result<(u64, Arc<OpenFile>), Errno> {
+        let share = self.shares.take(caller.uid)?;
         let node = self.nodes.get(id)?;
         let anchor = self.nodes.anchor(&node)?;
         let wanted = OpenFile::flags(flags);
@@ -87,7 +90,7 @@ impl FileSystem {
             }
             opened => opened?,
         };
-        let file = Arc::new(OpenFile::new(fd, node, caller, flags));
+        let file = Arc::new(OpenFile::new((fd, share), node, caller, flags));
         if file.mappable
             && let Some(kernel) = self.kernel.get()
         {

@@ -116,6 +116,7 @@ impl FileSystem {
         let place = self.place_of(caller, parent, name)?;
         take_umask(umask)?;
         let uid = place.view.acting_uid(caller.uid);
+        let share = self.shares.take(caller.uid)?;
         let wanted = OpenFile::flags(flags) | (OFlag::from_bits_retain(flags) & OFlag::O_EXCL);
         let create = || backing::create(place.dir.as_fd(), name, wanted, mode);
         let opened: Result<OwnedFd, Errno> = if mode & S_ISGID != 0 {
@@ -134,7 +135,7 @@ impl FileSystem {
         if place.at_root {
             place.view.note_first_name(name);
         }
-        let file = Arc::new(OpenFile::new(fd, node, caller, flags));
+        let file = Arc::new(OpenFile::new((fd, share), node, caller, flags));
         let entry = self.entry_of(&file.node, &stat, &place);
         Ok((entry, self.files.insert(Arc::clone(&file)), file))
     }

@@ -11,7 +11,8 @@ mod xattrs;
 pub(crate) use directories::DirStream;
 pub(crate) use enter::{Entering, enter};
 pub(crate) use identity::{
-    groups_of, is_indexer, limit_capabilities, own_umask, release_memory, set_groups, set_ids, thread_id,
+    groups_of, highest_descriptor_limit, is_indexer, limit_capabilities, own_umask, release_memory,
+    set_groups, set_ids, thread_id,
 };
 pub(crate) use kernel::{Change, Kernel, LinkWatch, Watch, wake_pipe};
 pub(crate) use mounts::{detach, mounted_at, notify_ready, require_fuse, start, threads};
