@@ -9,6 +9,7 @@ pub mod build;
 pub mod build_user;
 pub mod compare;
 pub mod copying;
+pub mod lease;
 pub mod memory;
 pub mod mount;
 pub mod mountinfo;
