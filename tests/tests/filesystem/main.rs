@@ -7,6 +7,7 @@
 mod attacker;
 mod attributes;
 mod command_line;
+mod commands;
 mod directories;
 mod files;
 mod lifecycle;
@@ -17,6 +18,7 @@ mod permissions;
 mod private_views;
 mod retirement;
 mod scoreboard;
+mod service;
 mod stress;
 mod views;
 
