@@ -120,6 +120,10 @@ impl UserSandbox {
 
     fn plan(&self, account: Account, command: &Command, home_source: PathBuf, scratch: &Path) -> Plan {
         let workdir = self.paths.seen_by_step(&command.workdir);
+        let cache = |(dir, target): &(PathBuf, PathBuf)| {
+            let names = self.paths.names_in_step(target).into_iter();
+            names.map(|name| (dir.clone(), name)).collect::<Vec<_>>()
+        };
         Plan {
             uid: account.uid,
             gid: account.gid,
@@ -131,15 +135,16 @@ impl UserSandbox {
             arguments: login::arguments(command, &workdir),
             env: login::environment(&account, Path::new("/tmp")),
             secrets: command.secrets.clone(),
+            caches: command.caches.iter().flat_map(cache).collect(),
             name: account.name,
         }
     }
 
     async fn run_step(&self, command: &Command, output: OwnedFd) -> Result<Status, SandboxError> {
-        if !command.caches.is_empty() {
+        if !platform::HOMES_ARE_PRIVATE && !command.caches.is_empty() {
             return Err(SandboxError::Unusable {
                 what: "(cache …)".to_owned(),
-                reason: "the user sandbox does not have cache volumes yet".to_owned(),
+                reason: "this system cannot show a directory to one step alone; leave it out".to_owned(),
             });
         }
         // In this order, for they are undone in the other one.
@@ -151,6 +156,10 @@ impl UserSandbox {
             what: format!("find {}", command.rootfs.display()),
             reason: e.to_string(),
         })?;
+        for (cache, _) in &command.caches {
+            // Another build user may have filled it.
+            reown::take_over(cache, account.uid, account.gid)?;
+        }
         let (home_source, published) = self.home(&account, &rootfs)?;
         let plan = self.plan(account, command, home_source, scratch.path());
         let report = StepProcess::start(&self.config.executable, &plan, output)?.wait().await?;
