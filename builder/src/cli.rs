@@ -13,6 +13,8 @@ mod existing;
 mod fmt;
 #[cfg(target_os = "linux")]
 mod healthcheck;
+mod image;
+mod images;
 mod input;
 mod json;
 mod log;
@@ -24,6 +26,7 @@ mod place;
 mod prune;
 mod rights;
 mod signals;
+mod users;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -49,6 +52,8 @@ enum Command {
     Build(build::Build),
     /// Build a spec, each step as a user whose /usr/local is its own
     Macos(macos::Macos),
+    /// Make, show and remove base images
+    Image(image::Images),
     /// Check a spec without building it
     Check(check::Check),
     /// Print a spec as a Dockerfile
@@ -83,6 +88,7 @@ pub fn main(args: impl Iterator<Item = OsString>) -> ExitCode {
         #[cfg(target_os = "linux")]
         Command::Build(command) => command.run(),
         Command::Macos(command) => command.run(),
+        Command::Image(command) => command.run(),
         Command::Check(command) => command.run(),
         Command::Dockerfile(command) => command.run(),
         Command::Ls(command) => command.run(),

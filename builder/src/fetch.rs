@@ -12,6 +12,7 @@ use std::path::PathBuf;
 use std::process::ExitStatus;
 
 pub use home::HomeTemplates;
+pub(crate) use home::{LOCAL, PROFILE};
 pub use images::Images;
 
 use crate::sandbox::{Cancel, Status};

@@ -16,3 +16,11 @@ pub mod unpack;
 
 pub use error::TransferError;
 pub(crate) use error::explain;
+
+/// Lets two names change places, in one step.
+///
+/// # Errors
+/// One of them is missing, or the file system cannot do it.
+pub(crate) fn exchange(one: &std::path::Path, other: &std::path::Path) -> std::io::Result<()> {
+    system::exchange(one, other)
+}

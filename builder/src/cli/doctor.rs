@@ -7,7 +7,7 @@ use serde_json::json;
 use super::error::CommandError;
 use super::existing::Existing;
 use super::json::Listing;
-use super::macos::usual_scoreboard;
+use super::users::usual_scoreboard;
 use crate::host::SystemHost;
 use crate::sandbox::{SandboxError, leftovers};
 use crate::store::StoreUrl;

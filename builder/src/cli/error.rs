@@ -45,9 +45,14 @@ impl CommandError {
         Self::new(Kind::Environment, message)
     }
 
-    /// What was looked at is not as it should be.
+    /// What was run or looked at is not as it should be.
     pub(super) fn differs(message: impl Into<String>) -> Self {
         Self::new(Kind::Differs, message)
+    }
+
+    /// It was stopped on request.
+    pub(super) fn cancelled() -> Self {
+        Self::new(Kind::Cancelled, "cancelled")
     }
 
     fn new(kind: Kind, message: impl Into<String>) -> Self {

@@ -7,12 +7,15 @@ use std::path::{Path, PathBuf};
 
 use super::environment::Environment;
 use super::{Fetch, FetchError, Request};
+use crate::image;
 use crate::transfer::clone::{Reown, clone_tree};
 
 /// The one file a base image needs: every command is run with it sourced.
-pub(super) const PROFILE: &str = ".obuilder_profile.sh";
+pub(crate) const PROFILE: &str = ".obuilder_profile.sh";
+/// What the profile is called while a home is being made by `install-homebrew.sh`.
+const UNFINISHED: &str = ".obuilder_profile.sh.unfinished";
 /// What appears at the prefix.
-const LOCAL: &str = "local";
+pub(crate) const LOCAL: &str = "local";
 /// The image that is there without a directory.
 const EMPTY: &str = "empty";
 
@@ -43,6 +46,11 @@ impl HomeTemplates {
         if !is_dir(&dir)? {
             return Err(FetchError::Missing { name: shown(), dir });
         }
+        if !profile && is_file(&dir.join(UNFINISHED))? {
+            let what =
+                "says that it is being made, or was left half-made; wait, or run init-homebrew.sh again";
+            return Err(FetchError::NotAnImage { dir, part: UNFINISHED.into(), what });
+        }
         if !profile {
             let what = "is not a file there; make one, which may be empty";
             return Err(FetchError::NotAnImage { dir, part: PROFILE.into(), what });
@@ -65,6 +73,9 @@ impl Fetch for HomeTemplates {
 
 /// Clones a home; what belongs to its owner is `owner`'s in the clone.
 fn clone_home(dir: &Path, rootfs: &Path, owner: (u32, u32)) -> Result<(), FetchError> {
+    // The name may be a link to one of several versions, and be led to another one meanwhile.
+    let dir = &dir.canonicalize().map_err(|error| io_error(dir, error))?;
+    let _held = image::hold(dir).map_err(|error| io_error(dir, error))?;
     let from = fs::metadata(dir).map_err(|error| io_error(dir, error))?.uid();
     clone_tree(dir, rootfs, Some(Reown { from, uid: owner.0, gid: owner.1 }))?;
     // A home that others may write to would not be the step's own.

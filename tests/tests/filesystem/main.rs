@@ -6,6 +6,7 @@
 
 mod attributes;
 mod command_line;
+mod commands;
 mod directories;
 mod files;
 mod lifecycle;
@@ -16,6 +17,7 @@ mod permissions;
 mod private_views;
 mod retirement;
 mod scoreboard;
+mod service;
 mod stress;
 mod views;
 
