@@ -111,6 +111,17 @@ fn a_result_whose_builder_was_killed_before_it_registered_it_gets_its_row() {
 }
 
 #[test]
+fn what_another_is_just_putting_in_place_is_not_taken_for_synced() {
+    let case = Case::new();
+    case.make(1, None);
+    let _draft = case.draft(2, Some(1));
+    let boot = case.names("state/unsynced").remove(0);
+    fs::write(case.path("state/unsynced").join(&boot).join(id(2).as_str()), id(1).as_str()).unwrap();
+    case.store.sync().unwrap();
+    assert_eq!(case.names(&format!("state/unsynced/{boot}")), [id(2).to_string()]);
+}
+
+#[test]
 fn results_of_this_boot_and_of_a_store_that_was_closed_stay() {
     let mut case = Case::new();
     case.make(1, None);
