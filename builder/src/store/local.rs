@@ -245,7 +245,11 @@ impl<B: Backend> Shelf<B> {
     fn clear_draft(&self, drafts: &Path, name: &OsStr) -> Result<(), StoreError> {
         let Some(id) = name.to_str() else { return Ok(()) };
         if let Some(_lock) = self.locks.try_exclusive(id)? {
-            tracing::info!(id, "removing what a killed build left");
+            tracing::info!(id, "removing what a killed process left");
+            // A result is put here to be deleted too; killed then, the process has left its row.
+            if let Some(id) = StepId::parse(id) {
+                self.database.forget(&id, || self.is_there(&id).unwrap_or(true))?;
+            }
             if let Err(error) = self.backend.discard(&drafts.join(name)) {
                 tracing::warn!("{error}");
             }
