@@ -9,6 +9,7 @@ mod attributes;
 mod command_line;
 mod directories;
 mod files;
+mod into_the_root;
 mod lifecycle;
 mod links;
 mod locks;
