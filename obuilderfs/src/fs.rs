@@ -153,8 +153,11 @@ impl FileSystem {
             CONTROL => Err(Errno::EPERM),
             id => {
                 let node = self.nodes.get(id)?;
-                let dir = self.nodes.anchor(&node)?;
                 let covered = node.is_covered();
+                // Removed a moment ago, unless the kernel may have come here by a name that is out of date.
+                let gone =
+                    |e| if e == Errno::ESTALE && (covered || node.view.private) { Errno::ENOENT } else { e };
+                let dir = self.nodes.anchor(&node).map_err(gone)?;
                 Ok(Place { view: Arc::clone(&node.view), dir, at_root: false, covered })
             }
         }

@@ -125,8 +125,9 @@ impl FileSystem {
         } else {
             place.act(caller, create)
         };
-        // A fifo or socket that came to lie there meanwhile: the kernel looks again, and opens it itself.
-        let fd = opened.map_err(|e| if e == Errno::ENXIO { Errno::ESTALE } else { e })?;
+        // A link, fifo or socket that came to lie there meanwhile: the kernel looks again, and opens it itself.
+        let another = |e| matches!(e, Errno::ELOOP | Errno::ENXIO);
+        let fd = opened.map_err(|e| if another(e) { Errno::ESTALE } else { e })?;
         let stat = backing::stat(fd.as_fd())?;
         if stat.kind() != S_IFREG {
             return Err(Errno::ESTALE);
