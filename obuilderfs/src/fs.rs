@@ -25,7 +25,7 @@ use nix::errno::Errno;
 use crate::backing::{self, Stat};
 use crate::caller::Caller;
 use crate::changes::Changes;
-use crate::nodes::{CONTROL, Node, Nodes, ROOT};
+use crate::nodes::{CONTROL, Node, Nodes, ROOT, Where};
 use crate::platform::{self, Kernel};
 use crate::statistics::Statistics;
 use crate::view::{View, constant_directory};
@@ -153,8 +153,11 @@ impl FileSystem {
             CONTROL => Err(Errno::EPERM),
             id => {
                 let node = self.nodes.get(id)?;
-                let dir = self.nodes.anchor(&node)?;
                 let covered = node.is_covered();
+                // Removed a moment ago, unless the kernel may have come here by a name that is out of date.
+                let gone =
+                    |e| if e == Errno::ESTALE && (covered || node.view.private) { Errno::ENOENT } else { e };
+                let dir = self.nodes.anchor(&node).map_err(gone)?;
                 Ok(Place { view: Arc::clone(&node.view), dir, at_root: false, covered })
             }
         }
@@ -184,11 +187,20 @@ impl FileSystem {
     fn entry(&self, place: &Place, name: &OsStr) -> Result<Entry, Errno> {
         let anchor = backing::anchor(place.dir.as_fd(), name)?;
         let stat = backing::stat(anchor.as_fd())?;
-        let node = self.nodes.found(&place.view, anchor, &stat, true)?;
+        let node = self.nodes.found(&place.view, anchor, &stat, self.found_in(place))?;
         if place.at_root {
             place.view.note_first_name(name);
         }
         Ok(self.entry_of(&node, &stat, place))
+    }
+
+    /// What a look-up in `place` means to the node found.
+    fn found_in(&self, place: &Place) -> Where {
+        match place.at_root {
+            true => Where::Root,
+            false if self.lifetimes(&place.view, place.covered).name.is_zero() => Where::Asked,
+            false => Where::Kept,
+        }
     }
 
     fn entry_of(&self, node: &Node, stat: &Stat, place: &Place) -> Entry {
@@ -196,7 +208,7 @@ impl FileSystem {
         Entry {
             attributes: self.shown(node, stat),
             // The same name means another object to the next uid.
-            name_lifetime: if place.at_root { Duration::ZERO } else { lifetime },
+            name_lifetime: if place.at_root || !node.may_be_kept() { Duration::ZERO } else { lifetime },
         }
     }
 
@@ -204,7 +216,8 @@ impl FileSystem {
     fn shown(&self, node: &Node, stat: &Stat) -> Attributes {
         let stat = Stat { ino: node.id, uid: node.view.uid_shown(stat.uid), ..*stat };
         let lifetime = self.lifetimes(&node.view, node.is_covered()).attributes;
-        Attributes { stat, lifetime: if node.may_be_mapped() { Duration::ZERO } else { lifetime } }
+        let may_change = node.may_be_mapped() || node.is_outdated();
+        Attributes { stat, lifetime: if may_change { Duration::ZERO } else { lifetime } }
     }
 
     /// What everyone is told of the root and of the control directory. Everything is allowed in the root: who

@@ -33,6 +33,17 @@ const INODE_BITS: u32 = 44;
 /// Set in ids that are merely counted, for objects whose number does not fit or is taken.
 const COUNTED: u64 = 1 << 63;
 
+/// Where a look-up finds an object.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Where {
+    /// Under a name in the root, which the kernel asks for each time.
+    Root,
+    /// Under a name that the kernel may keep.
+    Kept,
+    /// Under one that it may not.
+    Asked,
+}
+
 /// One object of one view.
 #[derive(Debug)]
 pub(crate) struct Node {
@@ -46,9 +57,39 @@ pub(crate) struct Node {
     used: AtomicBool,
     /// Open files through which it can be mapped for writing.
     mappers: AtomicU32,
+    /// The kernel may keep a name of it below the root.
+    kept: AtomicBool,
+    /// It was found in the root, where no name may be kept.
+    in_root: AtomicBool,
+    /// The object has another node now.
+    outdated: AtomicBool,
 }
 
 impl Node {
+    /// Whether its names may be kept, those in the root aside.
+    pub(crate) fn may_be_kept(&self) -> bool {
+        !self.in_root.load(Ordering::Relaxed)
+    }
+
+    /// Whether the object has another node, through which it may change without a word to this one.
+    pub(crate) fn is_outdated(&self) -> bool {
+        self.outdated.load(Ordering::Relaxed)
+    }
+
+    /// Notes where a look-up has found it. In the root a directory must not be one that is kept under a name
+    /// below: the kernel has one entry for a directory, and moves it. Says whether the node can be used.
+    fn found(&self, place: Where, is_dir: bool) -> bool {
+        match place {
+            Where::Root if is_dir && self.kept.load(Ordering::Relaxed) => {
+                self.outdated.store(true, Ordering::Relaxed);
+            }
+            Where::Root => self.in_root.store(true, Ordering::Relaxed),
+            Where::Kept if self.may_be_kept() => self.kept.store(true, Ordering::Relaxed),
+            Where::Kept | Where::Asked => {}
+        }
+        !self.is_outdated()
+    }
+
     /// It was opened so that it can be mapped for writing.
     pub(crate) fn opened_for_mapping(&self) {
         self.mappers.fetch_add(1, Ordering::Relaxed);
@@ -132,8 +173,7 @@ impl Nodes {
         self.table.read().get(id).cloned().ok_or(Errno::ESTALE)
     }
 
-    /// The node of the object `anchor` holds in `view`, counted once more. `remember` keeps the descriptor at
-    /// hand for what comes next.
+    /// The node of the object `anchor` holds in `view`, counted once more. `place`: where it was found.
     ///
     /// # Errors
     /// The object cannot be asked for its handle.
@@ -142,32 +182,58 @@ impl Nodes {
         view: &Arc<View>,
         anchor: OwnedFd,
         stat: &Stat,
-        remember: bool,
+        place: Where,
     ) -> Result<Arc<Node>, Errno> {
         let handle = self.usable_handle(view, &anchor, stat)?;
+        // Under the exclusive lock, so nobody finds it elsewhere meanwhile.
         let mut table = self.table.write();
-        if let Some(node) = table.known(view, stat, handle.as_ref()) {
+        let known = table.known(view, stat, handle.as_ref());
+        if let Some(node) = known.filter(|node| node.found(place, stat.is_dir())) {
             node.lookups.fetch_add(1, Ordering::Relaxed);
             return Ok(Arc::clone(node));
         }
+        let in_root = place == Where::Root || known.is_some() || table.is_leaving(view, stat);
         let pinned = handle.is_none();
-        let keep = pinned || remember;
         let node = Arc::new(Node {
             id: table.new_id(view, stat),
             view: Arc::clone(view),
             handle,
             lookups: AtomicU64::new(1),
-            fd: Mutex::new(keep.then(|| Arc::new(anchor))),
+            fd: Mutex::new(Some(Arc::new(anchor))),
             pinned: AtomicBool::new(pinned),
             used: AtomicBool::new(false),
             mappers: AtomicU32::new(0),
+            kept: AtomicBool::new(place == Where::Kept && !in_root),
+            in_root: AtomicBool::new(in_root),
+            outdated: AtomicBool::new(false),
         });
         table.insert(Arc::clone(&node));
         drop(table);
-        if keep && !pinned {
+        if !pinned {
             self.recent.note(&node);
         }
         Ok(node)
+    }
+
+    /// Prepares the move of a name of the object `stat` in `view` from below into the root. The kernel moves its
+    /// entry with the name, and with it the permission to keep it: so there must be none.
+    ///
+    /// # Errors
+    /// `ESTALE` where there was one: the kernel looks the name up again, and finds another node. The node given
+    /// is the one left behind.
+    pub(crate) fn move_to_root(&self, view: &View, stat: &Stat) -> Result<(), Option<Arc<Node>>> {
+        // Exclusively, for the same reason as in `found`.
+        let mut table = self.table.write();
+        let node = table.latest(view, stat).cloned();
+        if let Some(node) = node.as_ref().filter(|node| node.kept.load(Ordering::Relaxed)) {
+            node.outdated.store(true, Ordering::Relaxed);
+        }
+        if node.as_ref().is_some_and(|node| !node.is_outdated()) {
+            table.left(view, stat);
+            return Ok(());
+        }
+        table.leave(view, stat);
+        Err(node)
     }
 
     /// Counts one more look-up of the node `id`, if the kernel knows it still.
@@ -279,7 +345,7 @@ mod tests {
     fn look_up(nodes: &Nodes, world: &World, name: &str) -> Arc<Node> {
         let anchor = backing::anchor(world.view.home().as_fd(), OsStr::new(name)).unwrap();
         let stat = backing::stat(anchor.as_fd()).unwrap();
-        nodes.found(&world.view, anchor, &stat, true).unwrap()
+        nodes.found(&world.view, anchor, &stat, Where::Kept).unwrap()
     }
 
     fn write(world: &World, name: &str) {

@@ -16,6 +16,7 @@ pub mod mount;
 pub mod mountinfo;
 pub mod observe;
 pub mod process;
+pub mod random;
 pub mod require;
 pub mod scratch;
 pub mod user;

@@ -11,7 +11,7 @@ use parking_lot::Mutex;
 use super::{Entry, FOREVER, FileSystem, Lookup};
 use crate::backing::{self, Stat};
 use crate::caller::{Caller, as_daemon};
-use crate::nodes::{CONTROL, Node};
+use crate::nodes::{CONTROL, Node, Where};
 
 /// The name of the control directory in the root; no listing shows it.
 pub(crate) const NAME: &str = ".obuilderfs";
@@ -45,7 +45,7 @@ impl FileSystem {
         let view = self.views.private(uid)?;
         let home = view.home().try_clone().map_err(|_| Errno::EMFILE)?;
         let stat = backing::stat(home.as_fd())?;
-        let node = self.nodes.found(&view, home, &stat, true)?;
+        let node = self.nodes.found(&view, home, &stat, Where::Kept)?;
         tokens.insert(name.to_owned(), node.id);
         Ok(self.entered(&node, &stat))
     }

@@ -10,6 +10,7 @@ use super::{Entry, FileSystem, Lookup, OpenFile, Place, control};
 use crate::backing::{self, S_IFREG, S_ISGID};
 use crate::caller::{Caller, act_with_groups, as_daemon, take_umask};
 use crate::nodes::{CONTROL, ROOT};
+use crate::platform;
 
 impl FileSystem {
     /// Looks `name` up in `parent`. The kernel has checked that the caller may search `parent`.
@@ -124,14 +125,15 @@ impl FileSystem {
         } else {
             place.act(caller, create)
         };
-        // A fifo or socket that came to lie there meanwhile: the kernel looks again, and opens it itself.
-        let fd = opened.map_err(|e| if e == Errno::ENXIO { Errno::ESTALE } else { e })?;
+        // A link, fifo or socket that came to lie there meanwhile: the kernel looks again, and opens it itself.
+        let another = |e| matches!(e, Errno::ELOOP | Errno::ENXIO);
+        let fd = opened.map_err(|e| if another(e) { Errno::ESTALE } else { e })?;
         let stat = backing::stat(fd.as_fd())?;
         if stat.kind() != S_IFREG {
             return Err(Errno::ESTALE);
         }
         let anchor = as_daemon(|| backing::anchor_of(fd.as_fd()))?;
-        let node = self.nodes.found(&place.view, anchor, &stat, true)?;
+        let node = self.nodes.found(&place.view, anchor, &stat, self.found_in(&place))?;
         if place.at_root {
             place.view.note_first_name(name);
         }
@@ -182,6 +184,10 @@ impl FileSystem {
         let target = self.place_of(caller, to.0, to.1)?;
         if !Arc::ptr_eq(&source.view, &target.view) {
             return Err(Errno::EXDEV);
+        }
+        self.leave_below(&source, from.1, &target)?;
+        if flags & platform::RENAME_EXCHANGE != 0 {
+            self.leave_below(&target, to.1, &source)?;
         }
         let rename = || backing::rename((source.dir.as_fd(), from.1), (target.dir.as_fd(), to.1), flags);
         let by = if source.at_root { &source } else { &target };

@@ -6,7 +6,7 @@ use nix::errno::Errno;
 
 use super::{FileSystem, Place};
 use crate::backing;
-use crate::caller::{Caller, act_as, act_with_groups};
+use crate::caller::{Caller, act_as, act_with_groups, as_daemon};
 use crate::nodes::ROOT;
 
 impl Place {
@@ -33,6 +33,23 @@ pub(super) fn act_at<T>(
 }
 
 impl FileSystem {
+    /// `name` is about to be moved from `source` to `target`.
+    ///
+    /// # Errors
+    /// `ESTALE` to have the kernel look it up again, and then move it: see [`crate::nodes::Nodes::move_to_root`].
+    pub(super) fn leave_below(&self, source: &Place, name: &OsStr, target: &Place) -> Result<(), Errno> {
+        if source.at_root || !target.at_root {
+            return Ok(());
+        }
+        let Ok(stat) = as_daemon(|| backing::stat_at(source.dir.as_fd(), name)) else { return Ok(()) };
+        self.nodes.move_to_root(&source.view, &stat).map_err(|left| {
+            if let (Some(left), Some(kernel)) = (left, self.kernel.get()) {
+                kernel.expire_attributes(left.id);
+            }
+            Errno::ESTALE
+        })
+    }
+
     /// Whether the caller may look names up in the root of its tree.
     ///
     /// # Errors

@@ -1,5 +1,5 @@
 //! Nodes by id, and the ids of objects whose usual one is taken.
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -7,6 +7,9 @@ use super::{COUNTED, INODE_BITS, Node, usual_id};
 use crate::backing::{Handle, Stat};
 use crate::platform;
 use crate::view::View;
+
+/// So many objects may be on their way into the root at once.
+const LEAVING: usize = 256;
 
 /// Below this many nodes, memory is not worth giving back.
 const SMALL: usize = 4096;
@@ -19,6 +22,8 @@ pub(super) struct Table {
     /// The other way round.
     counted: HashMap<u64, (u32, u64, u64)>,
     last: u64,
+    /// Objects on their way from below into the root: view, device, inode.
+    leaving: VecDeque<(u32, u64, u64)>,
 }
 
 fn key(view: &View, stat: &Stat) -> (u32, u64, u64) {
@@ -41,6 +46,25 @@ impl Table {
     /// The node of the object with this handle, if the kernel knows it.
     pub(super) fn known(&self, view: &View, stat: &Stat, handle: Option<&Handle>) -> Option<&Arc<Node>> {
         self.latest(view, stat).filter(|node| node.is(stat, handle))
+    }
+
+    /// The object is about to be looked up again, to leave for the root. It may never go.
+    pub(super) fn leave(&mut self, view: &View, stat: &Stat) {
+        if self.leaving.len() == LEAVING {
+            self.leaving.pop_front();
+        }
+        self.leaving.push_back(key(view, stat));
+    }
+
+    /// Whether the object is about to leave.
+    pub(super) fn is_leaving(&self, view: &View, stat: &Stat) -> bool {
+        !self.leaving.is_empty() && self.leaving.contains(&key(view, stat))
+    }
+
+    /// The object goes.
+    pub(super) fn left(&mut self, view: &View, stat: &Stat) {
+        let left = key(view, stat);
+        self.leaving.retain(|leaving| *leaving != left);
     }
 
     /// An id for a new node of this object.

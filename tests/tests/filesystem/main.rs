@@ -10,6 +10,7 @@ mod command_line;
 mod commands;
 mod directories;
 mod files;
+mod into_the_root;
 mod lifecycle;
 mod links;
 mod locks;

@@ -25,6 +25,9 @@ pub(crate) fn is_exec_open(flags: i32) -> bool {
     flags & EXEC_OPEN != 0
 }
 
+/// In the flags of `rename`: the two names change places.
+pub(crate) const RENAME_EXCHANGE: u32 = libc::RENAME_EXCHANGE;
+
 /// Direct I/O, which has its own rules for buffers.
 pub(crate) const O_DIRECT: i32 = libc::O_DIRECT;
 

@@ -19,6 +19,9 @@ pub(crate) const ANCHOR: OFlag =
 /// Opens for execution are not marked here.
 pub(crate) const EXEC_OPEN: i32 = 0;
 
+/// In the flags of `rename`: the two names change places.
+pub(crate) const RENAME_EXCHANGE: u32 = 2;
+
 /// Whether a file is opened to be run; it cannot be told.
 pub(crate) fn is_exec_open(_flags: i32) -> bool {
     false
