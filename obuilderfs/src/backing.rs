@@ -61,9 +61,12 @@ impl Stat {
 mod kinds {
     pub(crate) const S_IFMT: u32 = libc::S_IFMT as u32;
     pub(crate) const S_IFDIR: u32 = libc::S_IFDIR as u32;
+    pub(crate) const S_IFREG: u32 = libc::S_IFREG as u32;
+    pub(crate) const S_ISUID: u32 = libc::S_ISUID as u32;
     pub(crate) const S_ISGID: u32 = libc::S_ISGID as u32;
+    pub(crate) const S_IXGRP: u32 = libc::S_IXGRP as u32;
 }
-pub(crate) use kinds::{S_IFDIR, S_IFMT, S_ISGID};
+pub(crate) use kinds::{S_IFDIR, S_IFMT, S_IFREG, S_ISGID, S_ISUID, S_IXGRP};
 
 /// An entry of a directory. `position` is where reading goes on after it.
 #[derive(Debug)]

@@ -84,6 +84,11 @@ pub(crate) fn act_with_groups<T>(
     action()
 }
 
+/// Whether the caller is in `group`.
+pub(crate) fn is_in_group(caller: &Caller, group: u32) -> bool {
+    caller.gid == group || platform::groups_of(caller.pid).contains(&group)
+}
+
 /// Takes the caller's umask, for what is created next on this thread. The file system below applies it, or
 /// the default ACL of the directory instead, as it would for the caller itself.
 ///

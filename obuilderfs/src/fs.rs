@@ -9,6 +9,9 @@ mod directories;
 mod handles;
 mod namespace;
 mod retirement;
+mod root;
+mod set_ids;
+mod shares;
 mod status;
 mod xattrs;
 
@@ -36,6 +39,7 @@ pub(crate) use status::STATUS;
 
 use control::Tokens;
 use handles::Handles;
+use shares::Shares;
 
 /// For how long the kernel may use names and attributes below the root of a shared mount without asking.
 #[derive(Debug, Clone, Copy, Default)]
@@ -48,6 +52,15 @@ pub(crate) struct Lifetimes {
 /// In a private view everything is kept: whatever changes it goes through the kernel that keeps it.
 const FOREVER: Duration = Duration::from_secs(86_400);
 
+/// How many descriptors may be held at the most.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Descriptors {
+    /// For objects that were used of late.
+    pub(crate) recent: usize,
+    /// For open files and directories.
+    pub(crate) open: usize,
+}
+
 /// The file system.
 #[derive(Debug)]
 pub(crate) struct FileSystem {
@@ -55,6 +68,7 @@ pub(crate) struct FileSystem {
     nodes: Nodes,
     files: Handles<OpenFile>,
     directories: Handles<OpenDir>,
+    shares: Arc<Shares>,
     tokens: Tokens,
     shared: Lifetimes,
     changes: Arc<Changes>,
@@ -97,13 +111,14 @@ struct Place {
 }
 
 impl FileSystem {
-    /// Serves `views`; holds at most `descriptors` open for objects that are not open files.
-    pub(crate) fn new(views: Views, shared: Lifetimes, changes: Changes, descriptors: usize) -> Self {
+    /// Serves `views`.
+    pub(crate) fn new(views: Views, shared: Lifetimes, changes: Changes, descriptors: Descriptors) -> Self {
         Self {
             views,
-            nodes: Nodes::new(descriptors),
+            nodes: Nodes::new(descriptors.recent),
             files: Handles::default(),
             directories: Handles::default(),
+            shares: Shares::new(descriptors.open),
             tokens: Tokens::default(),
             shared,
             changes: Arc::new(changes),
@@ -143,6 +158,14 @@ impl FileSystem {
                 Ok(Place { view: Arc::clone(&node.view), dir, at_root: false, covered })
             }
         }
+    }
+
+    /// The directory `parent`, for an operation of `caller`'s that makes or takes away `name` in it.
+    ///
+    /// # Errors
+    /// `EPERM` for the control directory: the kernel, which keeps it under its name, would hold it for removed.
+    fn place_of(&self, caller: &Caller, parent: u64, name: &OsStr) -> Result<Place, Errno> {
+        if parent == ROOT && name == control::NAME { Err(Errno::EPERM) } else { self.place(caller, parent) }
     }
 
     /// The object `id` and a descriptor that names it; the root is the caller's own.

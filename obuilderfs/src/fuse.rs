@@ -10,17 +10,17 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use fuser::{
-    BsdFileFlags, CopyFileRangeFlags, FileHandle, Filesystem, FopenFlags, Generation, INodeNo, InitFlags,
-    IoctlFlags, KernelConfig, LockOwner, OpenFlags, RenameFlags, ReplyAttr, ReplyCreate, ReplyData,
-    ReplyDirectory, ReplyEmpty, ReplyEntry, ReplyIoctl, ReplyLseek, ReplyOpen, ReplyStatfs, ReplyWrite,
-    ReplyXattr, Request, TimeOrNow, WriteFlags,
+    BackingId, BsdFileFlags, CopyFileRangeFlags, FileHandle, Filesystem, FopenFlags, Generation, INodeNo,
+    InitFlags, IoctlFlags, KernelConfig, LockOwner, OpenFlags, RenameFlags, ReplyAttr, ReplyCreate,
+    ReplyData, ReplyDirectory, ReplyEmpty, ReplyEntry, ReplyIoctl, ReplyLseek, ReplyOpen, ReplyStatfs,
+    ReplyWrite, ReplyXattr, Request, TimeOrNow, WriteFlags,
 };
 use nix::errno::Errno;
 use tracing::debug;
 
 use self::convert::{attributes, errno, kind_of, time_change};
 use self::passthrough::Passthrough;
-use crate::caller::Caller;
+use crate::caller::{Caller, as_daemon};
 use crate::fs::{Change, Entry, FileSystem, Lookup};
 use crate::own_threads::OwnThreads;
 use crate::platform::{self, Kernel};
@@ -60,6 +60,12 @@ impl Requests {
         }
         Ok(Caller { uid: request.uid(), gid: request.gid(), pid: request.pid() })
     }
+}
+
+/// All opens of a file share the first one's registration, and with it the rights that the kernel writes with:
+/// so they are the daemon's. What a write does beside is asked for before each: see `drop_set_ids`.
+fn register(open: impl FnOnce() -> io::Result<BackingId>) -> io::Result<BackingId> {
+    as_daemon(|| Ok(open()))?
 }
 
 fn reply_entry(reply: ReplyEntry, outcome: Result<Entry, Errno>) {
@@ -259,7 +265,7 @@ impl Filesystem for Requests {
             Err(e) => return reply.error(errno(e)),
         };
         let node = &file.node;
-        match self.passthrough.opened(node.id, node.volume(), || reply.open_backing(file.fd())) {
+        match self.passthrough.opened(node.id, node.volume(), || register(|| reply.open_backing(file.fd()))) {
             Some(backing) => {
                 reply.opened_passthrough(FileHandle(handle), FopenFlags::FOPEN_NOFLUSH, &backing);
             }
@@ -446,7 +452,7 @@ impl Filesystem for Requests {
         let attributes = attributes(&entry.attributes.stat);
         let node = &file.node;
         let handle = FileHandle(handle);
-        match self.passthrough.opened(node.id, node.volume(), || reply.open_backing(file.fd())) {
+        match self.passthrough.opened(node.id, node.volume(), || register(|| reply.open_backing(file.fd()))) {
             Some(backing) => reply.created_passthrough(
                 &lifetime,
                 &attributes,

@@ -18,7 +18,7 @@ use self::prepare::{Prepared, prepare};
 use crate::caller;
 use crate::changes::Changes;
 use crate::daemon;
-use crate::fs::{FileSystem, Lifetimes};
+use crate::fs::{Descriptors, FileSystem, Lifetimes};
 use crate::fuse::Requests;
 use crate::options::Options;
 use crate::platform;
@@ -78,7 +78,7 @@ impl Mount {
     pub fn serve(&self, lifeline: Lifeline) -> Result<(), MountError> {
         let prepared = prepare(self)?;
         let process = |what| move |source| MountError::Process { what, source };
-        let descriptors = raise_descriptor_limit() / prepared.len().max(1);
+        let descriptors = share_out(raise_descriptor_limit() / prepared.len().max(1));
         caller::forget_own_groups().map_err(process("supplementary groups cannot be dropped"))?;
         let ends = ending::block_ending_signals().map_err(process("signals cannot be blocked"))?;
         let mountpoints: Arc<[PathBuf]> = prepared.iter().map(|one| one.mountpoint.clone()).collect();
@@ -101,7 +101,11 @@ impl Mount {
         run(mounted)
     }
 
-    fn mount_all(&self, prepared: Vec<Prepared>, descriptors: usize) -> Result<Vec<Mounted>, MountError> {
+    fn mount_all(
+        &self,
+        prepared: Vec<Prepared>,
+        descriptors: Descriptors,
+    ) -> Result<Vec<Mounted>, MountError> {
         let mut all = Vec::<Mounted>::new();
         for one in prepared {
             let mountpoint = one.mountpoint.clone();
@@ -120,7 +124,7 @@ impl Mount {
         Ok(all)
     }
 
-    fn mount(&self, one: Prepared, descriptors: usize) -> Result<Mounted, MountError> {
+    fn mount(&self, one: Prepared, descriptors: Descriptors) -> Result<Mounted, MountError> {
         let Prepared { views, mountpoint, source } = one;
         let changes = Changes::new(self.options.follow_changes)
             .map_err(|source| MountError::Process { what: "no pipe", source })?;
@@ -173,13 +177,24 @@ fn announce(ready: Option<OwnedFd>) {
     }
 }
 
-/// Raises the limit of open files as far as we may. Returns how many descriptors recently used objects get.
+/// Raises the limit of open files as far as we may, and returns it: all users' open files are ours too.
 fn raise_descriptor_limit() -> usize {
-    let Ok((_, hard)) = getrlimit(Resource::RLIMIT_NOFILE) else { return RECENT / 16 };
+    let Ok((_, hard)) = getrlimit(Resource::RLIMIT_NOFILE) else { return RECENT };
+    let highest = platform::highest_descriptor_limit().map_or(hard, |highest| highest.max(hard));
+    // Beyond the hard limit only where we have the right.
+    if setrlimit(Resource::RLIMIT_NOFILE, highest, highest).is_ok() {
+        return usize::try_from(highest).unwrap_or(usize::MAX);
+    }
     if let Err(e) = setrlimit(Resource::RLIMIT_NOFILE, hard, hard) {
         warn!("the limit of open files stays as it is: {}", e.desc());
     }
-    usize::try_from(hard / 4).map_or(RECENT, |quarter| quarter.min(RECENT))
+    usize::try_from(hard).unwrap_or(usize::MAX)
+}
+
+/// What `limit` descriptors are for: some stay for homes, for files without a name, and for ourselves.
+fn share_out(limit: usize) -> Descriptors {
+    let recent = (limit / 4).min(RECENT);
+    Descriptors { recent, open: limit - recent - limit / 8 }
 }
 
 impl Options {

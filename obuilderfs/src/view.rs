@@ -12,7 +12,7 @@ use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use parking_lot::{Mutex, RwLock};
 
-use crate::backing::{self, Handle, Stat};
+use crate::backing::{self, Handle, Stat, Time};
 use crate::caller::as_daemon;
 
 /// A tree, and how its owner is shown.
@@ -31,6 +31,8 @@ pub(crate) struct View {
     mounts: RwLock<Vec<(i32, Arc<OwnedFd>)>>,
     /// The mount on which changes made behind our back become known, if they do.
     covered: OnceLock<Option<i32>>,
+    /// The root that everybody may search, by inode number and time of change.
+    searchable: Mutex<Option<(u64, Time)>>,
     /// First-level names that were looked up in a shared view.
     first_names: Mutex<HashSet<OsString>>,
 }
@@ -83,6 +85,7 @@ impl View {
             local: Mutex::new(None),
             mounts: RwLock::default(),
             covered: OnceLock::new(),
+            searchable: Mutex::default(),
             first_names: Mutex::default(),
         };
         if let Some(handle) = backing::handle_of(view.home.as_fd())? {
@@ -144,6 +147,26 @@ impl View {
             *local = Some(Local { fd: Arc::clone(&fd), identity: (stat.dev, stat.ino) });
             Ok(fd)
         })
+    }
+
+    /// Whether mode and ACL of `root`, as [`View::root`] gave it, let everybody look names up in it.
+    ///
+    /// # Errors
+    /// As `stat(2)`.
+    pub(crate) fn lets_everyone_search(&self, root: BorrowedFd<'_>) -> Result<bool, Errno> {
+        let stat = backing::stat(root)?;
+        if stat.mode & 0o111 != 0o111 {
+            return Ok(false);
+        }
+        let now = Some((stat.ino, stat.ctime));
+        if *self.searchable.lock() == now {
+            return Ok(true);
+        }
+        if as_daemon(|| backing::get_xattr(root, OsStr::new("system.posix_acl_access"))).is_ok() {
+            return Ok(false);
+        }
+        *self.searchable.lock() = now;
+        Ok(true)
     }
 
     /// The kernel is told of this name in the root.

@@ -5,12 +5,11 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Weak};
 
 use nix::errno::Errno;
-use nix::fcntl::{OFlag, open};
-use nix::sys::stat::Mode;
 use parking_lot::{Mutex, RwLock};
 use tracing::warn;
 
 use crate::caller::as_daemon;
+use crate::platform;
 use crate::scoreboard::{Link, LinkIdentity, Scoreboard};
 use crate::view::{Index, Numbers, View, Whose};
 
@@ -146,14 +145,11 @@ impl Views {
         if !link.target.is_absolute() {
             return Err(Errno::ENOENT);
         }
-        if self.mountpoints.iter().any(|mountpoint| link.target.starts_with(mountpoint)) {
-            return Err(Errno::ELOOP);
-        }
-        let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
-        let home = as_daemon(|| open(&link.target, flags, Mode::empty())).map_err(|e| match e {
-            Errno::ENOTDIR => Errno::ENOENT,
-            other => other,
-        })?;
+        let home =
+            as_daemon(|| platform::open_home(&link.target, &self.mountpoints)).map_err(|e| match e {
+                Errno::ENOTDIR => Errno::ENOENT,
+                other => other,
+            })?;
         let subdirectory = self.subdirectory.clone();
         let whose = Whose { uid: Some(uid), path: link.target.clone(), subdirectory };
         let view = View::open(Index::new(&self.numbers), whose, home, private)?;

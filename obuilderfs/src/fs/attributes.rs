@@ -5,9 +5,11 @@ use nix::errno::Errno;
 use nix::sys::statvfs::Statvfs;
 use nix::sys::time::TimeSpec;
 
+use super::root::act_at;
+use super::set_ids::act_on;
 use super::{Attributes, FileSystem};
 use crate::backing::{self, S_ISGID};
-use crate::caller::{Caller, act_as, act_with_groups, as_daemon};
+use crate::caller::{Caller, act_with_groups, as_daemon};
 use crate::nodes::{CONTROL, ROOT};
 use crate::view::View;
 
@@ -20,6 +22,14 @@ pub(crate) struct Change {
     pub(crate) size: Option<u64>,
     pub(crate) atime: Option<TimeChange>,
     pub(crate) mtime: Option<TimeChange>,
+}
+
+impl Change {
+    /// How the kernel asks for what a write or an empty `chown(2)` does beside: see [`FileSystem::drop_set_ids`].
+    fn is_nothing(&self) -> bool {
+        let Self { mode, uid, gid, size, atime, mtime } = self;
+        mode.or(*uid).or(*gid).is_none() && size.is_none() && atime.is_none() && mtime.is_none()
+    }
 }
 
 /// A new time: the present, which needs less permission, or one given.
@@ -66,26 +76,29 @@ impl FileSystem {
         let (view, object) = self.object(caller, id)?;
         let object = object.as_fd();
         let uid = view.acting_uid(caller.uid);
+        if change.is_nothing() {
+            self.drop_set_ids(caller, &view, id, object)?;
+        }
         change_owner(caller, &view, object, change)?;
         if let Some(mode) = change.mode {
             let chmod = || backing::chmod(object, mode);
             if mode & S_ISGID != 0 {
                 act_with_groups(caller, uid, chmod)?;
             } else {
-                act_as(caller, uid, chmod)?;
+                act_at(id, caller, uid, chmod)?;
             }
         }
         if let Some(size) = change.size {
             let length = i64::try_from(size).map_err(|_| Errno::EFBIG)?;
             let file = handle.and_then(|handle| self.files.get(handle).ok());
-            act_as(caller, uid, || match &file {
+            act_on(caller, uid, object, || match &file {
                 Some(file) => nix::unistd::ftruncate(file.fd(), length),
                 None => backing::truncate(object, length),
             })?;
         }
         if change.atime.is_some() || change.mtime.is_some() {
             let (atime, mtime) = (time_spec(change.atime), time_spec(change.mtime));
-            act_as(caller, uid, || backing::set_times(object, atime, mtime))?;
+            act_at(id, caller, uid, || backing::set_times(object, atime, mtime))?;
         }
         if id == ROOT {
             return Ok(Self::constant(ROOT));
@@ -110,5 +123,5 @@ fn change_owner(
         return Ok(());
     }
     let uid = change.uid.map(|uid| view.uid_below(uid));
-    act_as(caller, view.acting_uid(caller.uid), || backing::chown(object, uid, change.gid))
+    act_on(caller, view.acting_uid(caller.uid), object, || backing::chown(object, uid, change.gid))
 }

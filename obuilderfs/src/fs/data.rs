@@ -8,6 +8,8 @@ use nix::fcntl::OFlag;
 use nix::sys::uio::{pread, pwrite};
 
 use super::FileSystem;
+use super::set_ids::act_on;
+use super::shares::Share;
 use crate::backing;
 use crate::caller::{Caller, act_as, as_daemon};
 use crate::nodes::Node;
@@ -24,6 +26,8 @@ pub(crate) struct OpenFile {
     opener: Caller,
     /// It can be mapped for writing.
     mappable: bool,
+    writable: bool,
+    _share: Share,
 }
 
 impl Drop for OpenFile {
@@ -36,12 +40,18 @@ impl Drop for OpenFile {
 
 impl OpenFile {
     /// `flags` are those of the open.
-    pub(super) fn new(fd: OwnedFd, node: Arc<Node>, opener: &Caller, flags: i32) -> Self {
-        let mappable = flags & libc::O_ACCMODE == libc::O_RDWR;
+    pub(super) fn new((fd, share): (OwnedFd, Share), node: Arc<Node>, opener: &Caller, flags: i32) -> Self {
+        let (mappable, writable) =
+            (flags & libc::O_ACCMODE == libc::O_RDWR, flags & libc::O_ACCMODE != libc::O_RDONLY);
         if mappable {
             node.opened_for_mapping();
         }
-        Self { fd, node, opener: *opener, mappable }
+        Self { fd, node, opener: *opener, mappable, writable, _share: share }
+    }
+
+    /// Whether it is open for writing.
+    pub(super) fn is_writable(&self) -> bool {
+        self.writable
     }
 
     /// The file below, open as the caller asked.
@@ -50,22 +60,29 @@ impl OpenFile {
     }
 
     /// The flags to open with below. Creation is decided elsewhere; direct I/O is between the kernel and the
-    /// caller, for our buffers are not aligned.
+    /// caller, for our buffers are not aligned. We never wait: a lease that somebody has on the file gives
+    /// `EAGAIN`, and to the bytes of a regular file `O_NONBLOCK` means nothing.
     pub(super) fn flags(flags: i32) -> OFlag {
         let dropped = OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOCTTY | OFlag::O_ASYNC | OFlag::O_NOFOLLOW;
         let marks = OFlag::from_bits_retain(backing::O_DIRECT) | OFlag::from_bits_retain(backing::EXEC_OPEN);
-        OFlag::from_bits_retain(flags) - dropped - marks
+        (OFlag::from_bits_retain(flags) - dropped - marks) | OFlag::O_NONBLOCK
     }
 }
 
 impl FileSystem {
     /// Opens the file `id` as the caller.
     pub(crate) fn open(&self, caller: &Caller, id: u64, flags: i32) -> Result<(u64, Arc<OpenFile>), Errno> {
+        let share = self.shares.take(caller.uid)?;
         let node = self.nodes.get(id)?;
         let anchor = self.nodes.anchor(&node)?;
         let wanted = OpenFile::flags(flags);
-        let opened =
-            act_as(caller, node.view.acting_uid(caller.uid), || backing::reopen(anchor.as_fd(), wanted));
+        let uid = node.view.acting_uid(caller.uid);
+        let open = || backing::reopen(anchor.as_fd(), wanted);
+        let opened = if wanted.contains(OFlag::O_TRUNC) {
+            act_on(caller, uid, anchor.as_fd(), open)
+        } else {
+            act_as(caller, uid, open)
+        };
         let fd = match opened {
             // To run a file takes no right to read it, and that the caller may run it the kernel has checked.
             Err(Errno::EACCES) if backing::is_exec_open(flags) => {
@@ -73,7 +90,7 @@ impl FileSystem {
             }
             opened => opened?,
         };
-        let file = Arc::new(OpenFile::new(fd, node, caller, flags));
+        let file = Arc::new(OpenFile::new((fd, share), node, caller, flags));
         if file.mappable
             && let Some(kernel) = self.kernel.get()
         {
@@ -128,7 +145,7 @@ impl FileSystem {
         let file = self.files.get(handle)?;
         let caller = if from_cache { &file.opener } else { caller };
         let mut written = 0;
-        act_as(caller, file.node.view.acting_uid(caller.uid), || {
+        act_on(caller, file.node.view.acting_uid(caller.uid), file.fd(), || {
             while written < data.len() {
                 match pwrite(&file.fd, &data[written..], offset_of(offset + written as u64)?) {
                     Ok(0) => break,
@@ -159,7 +176,7 @@ impl FileSystem {
         let file = self.files.get(handle)?;
         let (offset, length) = (offset_of(range.0)?, offset_of(range.1)?);
         let uid = file.node.view.acting_uid(caller.uid);
-        act_as(caller, uid, || backing::fallocate(file.fd(), mode, offset, length))
+        act_on(caller, uid, file.fd(), || backing::fallocate(file.fd(), mode, offset, length))
     }
 
     /// Where the next data or hole is.
@@ -180,7 +197,7 @@ impl FileSystem {
         // The reply has 32 bits for the count.
         let length = usize::try_from(length.min(1 << 30)).map_err(|_| Errno::EINVAL)?;
         let uid = target.node.view.acting_uid(caller.uid);
-        let copied = act_as(caller, uid, || {
+        let copied = act_on(caller, uid, target.fd(), || {
             backing::copy_range((source.fd(), source_at), (target.fd(), target_at), length)
         })?;
         u32::try_from(copied).map_err(|_| Errno::EINVAL)

@@ -8,8 +8,10 @@ use nix::fcntl::OFlag;
 use parking_lot::Mutex;
 
 use super::FileSystem;
+use super::root::act_at;
+use super::shares::Share;
 use crate::backing::{self, DirEntry, DirStream};
-use crate::caller::{Caller, act_as};
+use crate::caller::Caller;
 use crate::nodes::{CONTROL, ROOT, usual_id};
 use crate::view::View;
 
@@ -19,6 +21,7 @@ pub(crate) struct OpenDir {
     id: u64,
     /// Nothing is listed in the control directory.
     of: Option<(Arc<View>, Mutex<DirStream>)>,
+    _share: Share,
 }
 
 /// An entry as the kernel is told of it.
@@ -35,15 +38,16 @@ pub(crate) struct Listed<'a> {
 impl FileSystem {
     /// Opens the directory `id` as the caller. Says whether the kernel may keep the listing.
     pub(crate) fn opendir(&self, caller: &Caller, id: u64) -> Result<(u64, bool), Errno> {
+        let share = self.shares.take(caller.uid)?;
         if id == CONTROL {
-            return Ok((self.directories.insert(Arc::new(OpenDir { id, of: None })), false));
+            return Ok((self.directories.insert(Arc::new(OpenDir { id, of: None, _share: share })), false));
         }
         let (view, object) = self.object(caller, id)?;
         let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY;
         let uid = view.acting_uid(caller.uid);
-        let fd = act_as(caller, uid, || backing::reopen(object.as_fd(), flags))?;
+        let fd = act_at(id, caller, uid, || backing::reopen(object.as_fd(), flags))?;
         let keep = view.private || id != ROOT && self.nodes.get(id)?.is_covered();
-        let open = OpenDir { id, of: Some((view, Mutex::new(DirStream::new(fd)))) };
+        let open = OpenDir { id, of: Some((view, Mutex::new(DirStream::new(fd)))), _share: share };
         Ok((self.directories.insert(Arc::new(open)), keep))
     }
 

@@ -36,6 +36,11 @@ impl<T> Handles<T> {
         self.open.read().len()
     }
 
+    /// Whether one of them is such that `is` holds.
+    pub(super) fn any(&self, is: impl Fn(&T) -> bool) -> bool {
+        self.open.read().values().any(|thing| is(thing))
+    }
+
     pub(super) fn remove(&self, handle: u64) -> Option<Arc<T>> {
         self.open.write().remove(&handle)
     }

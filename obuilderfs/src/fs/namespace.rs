@@ -7,8 +7,8 @@ use nix::errno::Errno;
 use nix::fcntl::OFlag;
 
 use super::{Entry, FileSystem, Lookup, OpenFile, Place, control};
-use crate::backing::{self, S_ISGID};
-use crate::caller::{Caller, act_as, act_with_groups, as_daemon, take_umask};
+use crate::backing::{self, S_IFREG, S_ISGID};
+use crate::caller::{Caller, act_with_groups, as_daemon, take_umask};
 use crate::nodes::{CONTROL, ROOT};
 
 impl FileSystem {
@@ -21,6 +21,7 @@ impl FileSystem {
         }
         let place = self.place(caller, parent)?;
         if place.at_root {
+            Self::may_search(caller, &place)?;
             self.changes.settle();
         }
         match as_daemon(|| self.entry(&place, name)) {
@@ -45,7 +46,7 @@ impl FileSystem {
         if mode & S_ISGID != 0 {
             act_with_groups(caller, uid, make)?;
         } else {
-            act_as(caller, uid, &mut make)?;
+            place.act(caller, &mut make)?;
         }
         as_daemon(|| self.entry(place, name))
     }
@@ -58,7 +59,7 @@ impl FileSystem {
         mode: u32,
         umask: u32,
     ) -> Result<Entry, Errno> {
-        let place = self.place(caller, parent)?;
+        let place = self.place_of(caller, parent, name)?;
         take_umask(umask)?;
         self.made(caller, &place, name, mode, || backing::mkdir(place.dir.as_fd(), name, mode))
     }
@@ -72,7 +73,7 @@ impl FileSystem {
         (mode, umask): (u32, u32),
         device: u32,
     ) -> Result<Entry, Errno> {
-        let place = self.place(caller, parent)?;
+        let place = self.place_of(caller, parent, name)?;
         take_umask(umask)?;
         self.made(caller, &place, name, mode, || backing::mknod(place.dir.as_fd(), name, mode, device))
     }
@@ -84,14 +85,14 @@ impl FileSystem {
         name: &OsStr,
         target: &OsStr,
     ) -> Result<Entry, Errno> {
-        let place = self.place(caller, parent)?;
+        let place = self.place_of(caller, parent, name)?;
         self.made(caller, &place, name, 0, || backing::symlink(target, place.dir.as_fd(), name))
     }
 
     /// Gives the object `id` another name.
     pub(crate) fn link(&self, caller: &Caller, id: u64, parent: u64, name: &OsStr) -> Result<Entry, Errno> {
         let (view, object) = self.object(caller, id)?;
-        let place = self.place(caller, parent)?;
+        let place = self.place_of(caller, parent, name)?;
         if !Arc::ptr_eq(&view, &place.view) {
             return Err(Errno::EXDEV);
         }
@@ -112,51 +113,57 @@ impl FileSystem {
         (mode, umask): (u32, u32),
         flags: i32,
     ) -> Result<(Entry, u64, Arc<OpenFile>), Errno> {
-        let place = self.place(caller, parent)?;
+        let place = self.place_of(caller, parent, name)?;
         take_umask(umask)?;
         let uid = place.view.acting_uid(caller.uid);
+        let share = self.shares.take(caller.uid)?;
         let wanted = OpenFile::flags(flags) | (OFlag::from_bits_retain(flags) & OFlag::O_EXCL);
         let create = || backing::create(place.dir.as_fd(), name, wanted, mode);
-        let fd: OwnedFd = if mode & S_ISGID != 0 {
-            act_with_groups(caller, uid, create)?
+        let opened: Result<OwnedFd, Errno> = if mode & S_ISGID != 0 {
+            act_with_groups(caller, uid, create)
         } else {
-            act_as(caller, uid, create)?
+            place.act(caller, create)
         };
+        // A fifo or socket that came to lie there meanwhile: the kernel looks again, and opens it itself.
+        let fd = opened.map_err(|e| if e == Errno::ENXIO { Errno::ESTALE } else { e })?;
         let stat = backing::stat(fd.as_fd())?;
+        if stat.kind() != S_IFREG {
+            return Err(Errno::ESTALE);
+        }
         let anchor = as_daemon(|| backing::anchor_of(fd.as_fd()))?;
         let node = self.nodes.found(&place.view, anchor, &stat, true)?;
         if place.at_root {
             place.view.note_first_name(name);
         }
-        let file = Arc::new(OpenFile::new(fd, node, caller, flags));
+        let file = Arc::new(OpenFile::new((fd, share), node, caller, flags));
         let entry = self.entry_of(&file.node, &stat, &place);
         Ok((entry, self.files.insert(Arc::clone(&file)), file))
     }
 
     pub(crate) fn unlink(&self, caller: &Caller, parent: u64, name: &OsStr) -> Result<(), Errno> {
-        let place = self.place(caller, parent)?;
-        self.removing(caller, &place, name, || backing::unlink(place.dir.as_fd(), name))
+        let place = self.place_of(caller, parent, name)?;
+        self.removing(caller, &place, (&place, name), || backing::unlink(place.dir.as_fd(), name))
     }
 
     pub(crate) fn rmdir(&self, caller: &Caller, parent: u64, name: &OsStr) -> Result<(), Errno> {
         if parent == CONTROL {
             return self.leave(caller, name);
         }
-        let place = self.place(caller, parent)?;
-        self.removing(caller, &place, name, || backing::rmdir(place.dir.as_fd(), name))
+        let place = self.place_of(caller, parent, name)?;
+        self.removing(caller, &place, (&place, name), || backing::rmdir(place.dir.as_fd(), name))
     }
 
-    /// Does `remove`, by which `name` of `place` may lose what it names now.
+    /// Does `remove` as the caller acts in `by`, by which `name` of `place` may lose what it names now.
     fn removing(
         &self,
         caller: &Caller,
-        place: &Place,
-        name: &OsStr,
+        by: &Place,
+        (place, name): (&Place, &OsStr),
         remove: impl FnMut() -> Result<(), Errno>,
     ) -> Result<(), Errno> {
         let lost = as_daemon(|| backing::stat_at(place.dir.as_fd(), name)).ok();
         let departure = lost.and_then(|stat| self.nodes.losing_name(&place.view, &stat));
-        act_as(caller, place.view.acting_uid(caller.uid), remove)?;
+        by.act(caller, remove)?;
         if let Some(departure) = departure {
             self.nodes.lost_name(departure);
         }
@@ -171,16 +178,13 @@ impl FileSystem {
         to: (u64, &OsStr),
         flags: u32,
     ) -> Result<(), Errno> {
-        let source = self.place(caller, from.0)?;
-        let target = self.place(caller, to.0)?;
+        let source = self.place_of(caller, from.0, from.1)?;
+        let target = self.place_of(caller, to.0, to.1)?;
         if !Arc::ptr_eq(&source.view, &target.view) {
             return Err(Errno::EXDEV);
         }
         let rename = || backing::rename((source.dir.as_fd(), from.1), (target.dir.as_fd(), to.1), flags);
-        if flags == 0 {
-            self.removing(caller, &target, to.1, rename)
-        } else {
-            act_as(caller, source.view.acting_uid(caller.uid), rename)
-        }
+        let by = if source.at_root { &source } else { &target };
+        if flags == 0 { self.removing(caller, by, (&target, to.1), rename) } else { by.act(caller, rename) }
     }
 }

@@ -6,9 +6,11 @@ use std::os::unix::ffi::OsStrExt;
 
 use nix::errno::Errno;
 
+use super::root::act_at;
+use super::set_ids::act_on;
 use super::{FileSystem, STATUS};
 use crate::backing;
-use crate::caller::{Caller, act_as};
+use crate::caller::Caller;
 use crate::nodes::{CONTROL, ROOT};
 
 impl FileSystem {
@@ -24,7 +26,7 @@ impl FileSystem {
             return Err(Errno::ENODATA);
         }
         let (view, object) = self.object(caller, id)?;
-        act_as(caller, view.acting_uid(caller.uid), || backing::get_xattr(object.as_fd(), name))
+        act_at(id, caller, view.acting_uid(caller.uid), || backing::get_xattr(object.as_fd(), name))
     }
 
     /// The names, each followed by a zero byte.
@@ -33,7 +35,7 @@ impl FileSystem {
             return Ok(Vec::new());
         }
         let (view, object) = self.object(caller, id)?;
-        let all = act_as(caller, view.acting_uid(caller.uid), || backing::list_xattrs(object.as_fd()))?;
+        let all = act_at(id, caller, view.acting_uid(caller.uid), || backing::list_xattrs(object.as_fd()))?;
         if caller.uid == 0 {
             return Ok(all);
         }
@@ -53,13 +55,15 @@ impl FileSystem {
         may_change(caller, id, name)?;
         let (view, object) = self.object(caller, id)?;
         let uid = view.acting_uid(caller.uid);
-        act_as(caller, uid, || backing::set_xattr(object.as_fd(), name, value, flags))
+        let set = || backing::set_xattr(object.as_fd(), name, value, flags);
+        // An ACL sets the mode too, and with it may go the set-group-id bit.
+        if is_acl(name) { act_on(caller, uid, object.as_fd(), set) } else { act_at(id, caller, uid, set) }
     }
 
     pub(crate) fn removexattr(&self, caller: &Caller, id: u64, name: &OsStr) -> Result<(), Errno> {
         may_change(caller, id, name)?;
         let (view, object) = self.object(caller, id)?;
-        act_as(caller, view.acting_uid(caller.uid), || backing::remove_xattr(object.as_fd(), name))
+        act_at(id, caller, view.acting_uid(caller.uid), || backing::remove_xattr(object.as_fd(), name))
     }
 }
 

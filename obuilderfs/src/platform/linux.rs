@@ -4,6 +4,7 @@ mod changes;
 mod directories;
 mod enter;
 mod handles;
+mod homes;
 mod identity;
 mod kernel;
 mod links;
@@ -16,8 +17,10 @@ pub(crate) use changes::{Change, Watch};
 pub(crate) use directories::DirStream;
 pub(crate) use enter::{Entering, enter};
 pub(crate) use handles::{Handle, HandleKey, handle_of, open_handle};
+pub(crate) use homes::open_home;
 pub(crate) use identity::{
-    groups_of, is_indexer, limit_capabilities, own_umask, release_memory, set_groups, set_ids, thread_id,
+    groups_of, highest_descriptor_limit, is_indexer, limit_capabilities, own_umask, release_memory,
+    set_groups, set_ids, thread_id,
 };
 pub(crate) use kernel::{Kernel, wake_pipe};
 pub(crate) use links::LinkWatch;

@@ -11,14 +11,15 @@ mod xattrs;
 pub(crate) use directories::DirStream;
 pub(crate) use enter::{Entering, enter};
 pub(crate) use identity::{
-    groups_of, is_indexer, limit_capabilities, own_umask, release_memory, set_groups, set_ids, thread_id,
+    groups_of, highest_descriptor_limit, is_indexer, limit_capabilities, own_umask, release_memory,
+    set_groups, set_ids, thread_id,
 };
 pub(crate) use kernel::{Change, Kernel, LinkWatch, Watch, wake_pipe};
 pub(crate) use mounts::{detach, mounted_at, notify_ready, require_fuse, start, threads};
 pub(crate) use objects::{
     ANCHOR, EXEC_OPEN, Handle, HandleKey, O_DIRECT, chmod, chown, copy_range, fallocate, fdatasync,
-    handle_of, is_exec_open, link, mknod, open_handle, open_plain, readlink, rename, reopen, seek, set_times,
-    stat, stat_at, truncate,
+    handle_of, is_exec_open, link, mknod, open_handle, open_home, open_plain, readlink, rename, reopen, seek,
+    set_times, stat, stat_at, truncate,
 };
 /// What everyone is told of the root: everybody may do everything, for who may do what there is decided by the
 /// caller's own tree.

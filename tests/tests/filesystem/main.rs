@@ -4,6 +4,7 @@
 // Helpers of tests fail as tests do.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stderr)]
 
+mod attacker;
 mod attributes;
 mod command_line;
 mod commands;

@@ -39,6 +39,11 @@ pub(crate) fn thread_id() -> u32 {
     nix::unistd::gettid().as_raw().unsigned_abs()
 }
 
+/// How many descriptors a process may have at the most (`/proc/sys/fs/nr_open`), if that is known.
+pub(crate) fn highest_descriptor_limit() -> Option<u64> {
+    fs::read_to_string("/proc/sys/fs/nr_open").ok()?.trim().parse().ok()
+}
+
 /// Gives freed memory back to the system, which the C library would keep for itself.
 pub(crate) fn release_memory() {
     #[cfg(target_env = "gnu")]

@@ -28,6 +28,11 @@ pub(crate) fn is_exec_open(flags: i32) -> bool {
 /// Direct I/O, which has its own rules for buffers.
 pub(crate) const O_DIRECT: i32 = libc::O_DIRECT;
 
+/// `name` as system calls take it.
+pub(super) fn c_string(name: &OsStr) -> Result<CString, Errno> {
+    CString::new(name.as_bytes()).map_err(|_| Errno::EINVAL)
+}
+
 /// The path under which `fd`'s object can be reached again.
 pub(super) fn magic_link(fd: BorrowedFd<'_>) -> CString {
     CString::new(format!("/proc/self/fd/{}", fd.as_raw_fd())).unwrap_or_default()
@@ -55,7 +60,7 @@ pub(crate) fn stat(fd: BorrowedFd<'_>) -> Result<Stat, Errno> {
 /// # Errors
 /// As `statx(2)`.
 pub(crate) fn stat_at(dir: BorrowedFd<'_>, name: &OsStr) -> Result<Stat, Errno> {
-    let name = CString::new(name.as_bytes()).map_err(|_| Errno::EINVAL)?;
+    let name = c_string(name)?;
     let mut raw = MaybeUninit::<libc::statx>::zeroed();
     let flags = libc::AT_EMPTY_PATH | libc::AT_SYMLINK_NOFOLLOW;
     let mask = libc::STATX_BASIC_STATS | libc::STATX_BTIME;
@@ -111,7 +116,7 @@ pub(crate) fn open_plain(
     flags: OFlag,
     mode: u32,
 ) -> Result<OwnedFd, Errno> {
-    let name = CString::new(name.as_bytes()).map_err(|_| Errno::EINVAL)?;
+    let name = c_string(name)?;
     // nix refuses the bits it has no name for; the caller's flags are passed on as they are.
     // SAFETY: `name` is a C string that outlives the call.
     let fd = unsafe { libc::openat(dir.as_raw_fd(), name.as_ptr(), flags.bits(), mode) };
@@ -159,12 +164,13 @@ pub(crate) fn readlink(fd: BorrowedFd<'_>) -> Result<OsString, Errno> {
     nix::fcntl::readlinkat(fd, "")
 }
 
-/// Sets the length of the file in bytes.
+/// Sets the length of the file in bytes. Does not wait for the end of a lease, as `truncate(2)` would.
 ///
 /// # Errors
-/// As `truncate(2)`.
+/// As `open(2)` for writing and `ftruncate(2)`; `EAGAIN` if somebody has a lease on it.
 pub(crate) fn truncate(fd: BorrowedFd<'_>, length: i64) -> Result<(), Errno> {
-    nix::unistd::truncate(magic_link(fd).as_c_str(), length)
+    let file = reopen(fd, OFlag::O_WRONLY | OFlag::O_NONBLOCK)?;
+    nix::unistd::ftruncate(file, length)
 }
 
 /// Gives the object another name.

@@ -73,5 +73,10 @@ pub(crate) fn is_indexer(pid: u32) -> bool {
     matches!(name, b"fseventsd" | b"mds" | b"mds_stores" | b"mdworker" | b"mdworker_shared")
 }
 
+/// How many descriptors a process may have at the most, if that is known.
+pub(crate) fn highest_descriptor_limit() -> Option<u64> {
+    None
+}
+
 /// The system's allocator does so by itself.
 pub(crate) fn release_memory() {}

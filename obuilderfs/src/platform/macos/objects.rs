@@ -3,6 +3,7 @@
 use std::ffi::{CString, OsStr, OsString};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
@@ -185,6 +186,17 @@ pub(crate) fn readlink(fd: BorrowedFd<'_>) -> Result<OsString, Errno> {
     let length = unsafe { libc::readlink(path.as_ptr(), target.as_mut_ptr().cast(), target.len()) };
     target.truncate(Errno::result(length)?.unsigned_abs());
     Ok(OsString::from_vec(target))
+}
+
+/// Opens the home `path`, a directory, for reading.
+///
+/// # Errors
+/// `ELOOP` if it lies under one of `mountpoints`; else as `open(2)`.
+pub(crate) fn open_home(path: &Path, mountpoints: &[PathBuf]) -> Result<OwnedFd, Errno> {
+    if mountpoints.iter().any(|mountpoint| path.starts_with(mountpoint)) {
+        return Err(Errno::ELOOP);
+    }
+    nix::fcntl::open(path, OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty())
 }
 
 /// Sets the permission bits.

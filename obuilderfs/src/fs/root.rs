@@ -1,0 +1,48 @@
+//! The root, which the kernel lets everyone through: what its own tree denies a caller, we have to deny.
+use std::ffi::OsStr;
+use std::os::fd::AsFd;
+
+use nix::errno::Errno;
+
+use super::{FileSystem, Place};
+use crate::backing;
+use crate::caller::{Caller, act_as, act_with_groups};
+use crate::nodes::ROOT;
+
+impl Place {
+    /// Runs `action`, something in this directory, as the caller.
+    pub(super) fn act<T>(
+        &self,
+        caller: &Caller,
+        action: impl FnMut() -> Result<T, Errno>,
+    ) -> Result<T, Errno> {
+        let uid = self.view.acting_uid(caller.uid);
+        if self.at_root { act_with_groups(caller, uid, action) } else { act_as(caller, uid, action) }
+    }
+}
+
+/// Runs `action` on the object `id` as the caller. On the root that is with the supplementary groups from the
+/// start, for they may deny what all others are allowed; elsewhere the kernel has seen to that.
+pub(super) fn act_at<T>(
+    id: u64,
+    caller: &Caller,
+    uid: u32,
+    action: impl FnMut() -> Result<T, Errno>,
+) -> Result<T, Errno> {
+    if id == ROOT { act_with_groups(caller, uid, action) } else { act_as(caller, uid, action) }
+}
+
+impl FileSystem {
+    /// Whether the caller may look names up in the root of its tree.
+    ///
+    /// # Errors
+    /// `EACCES` if not.
+    pub(super) fn may_search(caller: &Caller, place: &Place) -> Result<(), Errno> {
+        let dir = place.dir.as_fd();
+        if place.view.lets_everyone_search(dir)? {
+            return Ok(());
+        }
+        let uid = place.view.acting_uid(caller.uid);
+        act_with_groups(caller, uid, || backing::stat_at(dir, OsStr::new("."))).map(drop)
+    }
+}
