@@ -116,6 +116,12 @@ pub trait Store: Send + Sync {
     /// Other results are built on it, somebody is using it, or it cannot be removed.
     fn delete(&self, id: &StepId) -> Result<(), StoreError>;
 
+    /// Waits until the space of the results that were deleted is free: some file systems free it later.
+    ///
+    /// # Errors
+    /// The file system does not free it.
+    fn reclaim(&self) -> Result<(), StoreError>;
+
     /// Writes down what was used, and waits until everything kept so far is on the device. A result that is not when the machine loses power
     /// is dropped by the next [`open`], as its files may be empty; so call this once, at the end of a build.
     /// Dropping the store does it too.

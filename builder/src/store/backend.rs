@@ -35,4 +35,7 @@ pub(super) trait Backend: Send + Sync + 'static {
 
     /// Removes a draft, a result or a volume, whatever state it is in; nothing there is fine.
     fn discard(&self, dir: &Path) -> Result<(), StoreError>;
+
+    /// Waits until the space of what was removed from the store in `dir` is free.
+    fn reclaim(&self, dir: &Path) -> Result<(), StoreError>;
 }

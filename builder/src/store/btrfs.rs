@@ -3,18 +3,23 @@
 //! What is a plain directory in such a store, as one that was copied there by hand, serves too and is cloned
 //! file by file.
 use std::ffi::{OsStr, OsString};
-use std::fs::{self, Permissions};
+use std::fs::{self, File, Permissions};
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use super::backend::Backend;
 use super::cache;
 use super::directory::make;
-use super::system::subvolume;
+use super::system::{subvolume, sync_file_system};
 use super::{StoreError, StoreUrl};
 use crate::transfer::clone::clone_tree;
 use crate::transfer::remove::remove_tree;
+
+/// When to give up waiting for btrfs to free what was removed: to go on would remove more than has to go.
+const LONGEST_RECLAIM: Duration = Duration::from_secs(600);
 
 pub(super) struct Subvolumes;
 
@@ -98,6 +103,20 @@ impl Backend for Subvolumes {
             unseal(dir)?;
         }
         Ok(remove_tree(dir)?)
+    }
+
+    /// btrfs frees subvolumes in the background, also those that others removed.
+    fn reclaim(&self, dir: &Path) -> Result<(), StoreError> {
+        let begun = Instant::now();
+        while !subvolume::reclaimed(dir).map_err(|e| StoreError::io("free space on", dir, e))? {
+            if begun.elapsed() > LONGEST_RECLAIM {
+                return Err(StoreError::io("free space on", dir, ErrorKind::TimedOut));
+            }
+            thread::sleep(Duration::from_millis(10));
+        }
+        // What was freed is counted with the next transaction.
+        let synced = File::open(dir).and_then(|dir| sync_file_system(&dir));
+        synced.map_err(|e| StoreError::io("sync", dir, e))
     }
 }
 

@@ -63,6 +63,10 @@ impl Backend for Directories {
     fn discard(&self, dir: &Path) -> Result<(), StoreError> {
         Ok(remove_tree(dir)?)
     }
+
+    fn reclaim(&self, _dir: &Path) -> Result<(), StoreError> {
+        Ok(())
+    }
 }
 
 /// The whole results in `dir`, and when each was made.

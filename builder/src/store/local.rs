@@ -156,6 +156,10 @@ impl Store for LocalStore {
         shelf.backend.discard(&draft)
     }
 
+    fn reclaim(&self) -> Result<(), StoreError> {
+        self.0.backend.reclaim(self.0.layout.root())
+    }
+
     fn sync(&self) -> Result<(), StoreError> {
         self.0.mark_used();
         self.0.unsynced.sync(|note| self.0.is_in_place(note))

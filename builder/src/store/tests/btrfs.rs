@@ -109,6 +109,23 @@ fn subvolumes_that_a_step_made_go_with_its_draft_needs_root() {
 }
 
 #[test]
+fn no_more_is_pruned_than_has_to_go_though_space_is_freed_later_needs_root() {
+    use crate::store::removal::{Rules, prune};
+    let Some(case) = case() else { return };
+    for number in 1..=3 {
+        let draft = case.draft(number, None);
+        fs::write(draft.rootfs().join("large"), vec![number; 40 << 20]).unwrap();
+        drop(draft.keep().unwrap());
+    }
+    case.store.sync().unwrap();
+    let space = nix::sys::statvfs::statvfs(case.store.dir()).unwrap();
+    let free = 100 * space.blocks_available() / space.blocks();
+    let rules = Rules { free: Some(u8::try_from(free).unwrap() + 8), ..Rules::default() };
+    let removed = prune(&*case.store, &rules, |_| ()).unwrap().removed;
+    assert_eq!((removed, case.names("result").len()), (1, 2));
+}
+
+#[test]
 fn a_result_that_was_copied_there_as_a_plain_directory_serves_and_goes_needs_root() {
     let Some(case) = case() else { return };
     fs::create_dir_all(case.result(1).join("rootfs/dir")).unwrap();

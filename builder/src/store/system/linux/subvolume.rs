@@ -21,6 +21,9 @@ const ROOT_DIRECTORY: u64 = 256;
 const ROOT_TREE: u64 = 1;
 /// The key type that leads from a subvolume to one in it (`BTRFS_ROOT_REF_KEY`).
 const ROOT_REF: u32 = 156;
+/// What is deleted and not yet freed (`BTRFS_ORPHAN_OBJECTID`), and the key type of each such subvolume.
+const ORPHANS: u64 = -5_i64 as u64;
+const ORPHAN: u32 = 48;
 
 /// `struct btrfs_ioctl_vol_args_v2`.
 #[repr(C)]
@@ -57,6 +60,7 @@ struct Search {
 
 mod ioctl {
     use super::{Lookup, MAGIC, Named, Search};
+    nix::ioctl_none!(sync, MAGIC, 8);
     nix::ioctl_readwrite!(search, MAGIC, 17, Search);
     nix::ioctl_readwrite!(lookup, MAGIC, 18, Lookup);
     nix::ioctl_write_ptr!(snapshot, MAGIC, 23, Named);
@@ -102,6 +106,20 @@ pub(in super::super::super) fn destroy(dir: &Path) -> io::Result<()> {
     }
     destroyed?;
     Ok(())
+}
+
+/// Lets the file system of `dir` begin to free what was deleted. `true` once all of it is free, or if we may not
+/// look.
+pub(in super::super::super) fn reclaimed(dir: &Path) -> io::Result<bool> {
+    let root = File::open(dir)?;
+    match in_root_tree(root.as_raw_fd(), ORPHANS, ORPHAN) {
+        Ok(left) if left.is_empty() => return Ok(true),
+        Err(Errno::EPERM) => return Ok(true),
+        left => left?,
+    };
+    // SAFETY: it has no argument.
+    unsafe { ioctl::sync(root.as_raw_fd()) }?;
+    Ok(false)
 }
 
 /// Whether the subvolume `dir` is read-only; `None` if it is no subvolume.
@@ -178,12 +196,17 @@ fn destroy_within(fd: RawFd, parent: u64) -> nix::Result<()> {
 
 /// The subvolumes directly in `parent`, some of them if there are many.
 fn children(fd: RawFd, parent: u64) -> nix::Result<Vec<u64>> {
+    in_root_tree(fd, parent, ROOT_REF)
+}
+
+/// The subvolumes that the items of `object` and of this type are about, some of them if there are many.
+fn in_root_tree(fd: RawFd, object: u64, kind: u32) -> nix::Result<Vec<u64>> {
     let mut search = Box::new(Search {
         tree: ROOT_TREE,
-        objects: [parent; 2],
+        objects: [object; 2],
         offsets: [0, u64::MAX],
         transactions: [0, u64::MAX],
-        types: [ROOT_REF; 2],
+        types: [kind; 2],
         items: u32::MAX,
         unused: 0,
         unused_too: [0; 4],

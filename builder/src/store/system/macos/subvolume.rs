@@ -25,3 +25,7 @@ pub(in super::super::super) fn read_only(_dir: &Path) -> io::Result<Option<bool>
 pub(in super::super::super) fn set_read_only(_dir: &Path, _read_only: bool) -> io::Result<()> {
     Err(ErrorKind::Unsupported.into())
 }
+
+pub(in super::super::super) fn reclaimed(_dir: &Path) -> io::Result<bool> {
+    Ok(true)
+}
