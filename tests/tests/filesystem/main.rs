@@ -18,6 +18,7 @@ mod permissions;
 mod private_views;
 mod retirement;
 mod scoreboard;
+mod several_views;
 mod stress;
 mod views;
 
