@@ -1,7 +1,8 @@
 //! What the file system and a build step cost, side by side with doing without them.
 //!
-//! `cargo run --release -p obuilder-benches [-- requests|filesystem|jobs|steps] [ROUNDS]`, as root. Every round measures each
-//! variant once, in turn, so that a busy machine is busy for all of them alike: trust the ratios and the minima.
+//! `cargo run --release -p obuilder-benches [-- requests|filesystem|jobs|steps|stores] [ROUNDS]`, as root. Every
+//! round measures each variant once, in turn, so that a busy machine is busy for all of them alike: trust the
+//! ratios and the minima.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout, clippy::print_stderr)]
 
 mod filesystem;
@@ -10,6 +11,7 @@ mod place;
 mod requests;
 mod samples;
 mod steps;
+mod stores;
 mod usage;
 
 use std::env;
@@ -35,6 +37,9 @@ fn main() -> ExitCode {
     }
     if wants("steps") {
         steps::run(rounds);
+    }
+    if wants("stores") {
+        stores::run(rounds);
     }
     ExitCode::SUCCESS
 }

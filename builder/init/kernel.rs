@@ -13,7 +13,8 @@ pub const ENOTDIR: i32 = 20;
 pub const PATH_MAX: usize = 4096;
 
 const EINTR: isize = 4;
-const F_DUPFD_CLOEXEC: usize = 1030;
+const F_SETFD: usize = 2;
+const FD_CLOEXEC: usize = 1;
 const O_CLOEXEC: usize = 0o2000000;
 const O_NONBLOCK: usize = 0o4000;
 const PR_SET_NAME: usize = 15;
@@ -156,10 +157,10 @@ pub fn close(fd: i32) {
     unsafe { call(number::CLOSE, [fd as usize, 0, 0, 0, 0]) };
 }
 
-/// `fd` once more, above the standard streams and not for the step.
-pub fn duplicate(fd: i32) -> i32 {
+/// Closes `fd` when the step begins.
+pub fn keep_from_step(fd: i32) {
     // SAFETY: takes no memory.
-    unsafe { call(number::FCNTL, [fd as usize, F_DUPFD_CLOEXEC, 3, 0, 0]) as i32 }
+    unsafe { call(number::FCNTL, [fd as usize, F_SETFD, FD_CLOEXEC, 0, 0]) };
 }
 
 /// Makes `to` what `from` is.

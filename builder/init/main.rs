@@ -4,10 +4,10 @@
 //! `build.rs` compiles it without std, and the builder carries it along and hands it to the container as an
 //! open file. What it finds there:
 //!
-//! - descriptor 0: this very program;
-//! - descriptor 1: a socket to the builder. Its end means that nobody wants the step any more; the raw wait
+//! - descriptor 3: this very program;
+//! - descriptor 4: a socket to the builder. Its end means that nobody wants the step any more; the raw wait
 //!   status of the step is written to it;
-//! - descriptor 2: where the step's output goes, both streams;
+//! - descriptor 5: where the step's output goes, both streams;
 //! - its arguments: the step's.
 //!
 //! When process 1 ends, the kernel kills all others of its pid namespace (pid_namespaces(7)).
@@ -21,6 +21,10 @@ mod kernel;
 use core::ffi::{CStr, c_char};
 
 use kernel::{PollFd, SIGCHLD, Signals};
+
+const PROGRAM: i32 = 3;
+const BUILDER: i32 = 4;
+const OUTPUT: i32 = 5;
 
 /// What execvp(3) and shells use for a program that is not there, and for one that cannot be run.
 const NOT_FOUND: i32 = 127;
@@ -43,34 +47,37 @@ unsafe extern "C" fn init(stack: *const usize) -> ! {
         (argv.add(1), argv.add(count + 1))
     };
     kernel::name_process(c"init");
-    let builder = kernel::duplicate(1);
+    kernel::close(PROGRAM);
+    kernel::keep_from_step(BUILDER);
     let signals = Signals::take_all();
     let empty = kernel::ended_pipe();
     let step = kernel::fork();
     if step == 0 {
         kernel::replace(empty, 0);
-        kernel::replace(2, 1);
+        kernel::replace(OUTPUT, 1);
+        kernel::replace(OUTPUT, 2);
+        kernel::close(OUTPUT);
         kernel::new_session();
         signals.give_back();
         start(argv, envp);
     }
-    for fd in [0, 1, 2, empty] {
+    for fd in [0, 1, 2, empty, OUTPUT] {
         kernel::close(fd);
     }
-    wait(step, builder, &signals)
+    wait(step, &signals)
 }
 
 /// Waits for the step, or for the builder to lose interest.
-fn wait(step: i32, builder: i32, signals: &Signals) -> ! {
+fn wait(step: i32, signals: &Signals) -> ! {
     loop {
-        let mut wanted = [PollFd::readable(signals.fd()), PollFd::hung_up(builder)];
+        let mut wanted = [PollFd::readable(signals.fd()), PollFd::hung_up(BUILDER)];
         kernel::poll(&mut wanted);
         if wanted[1].is_ready() {
             kernel::exit(ABANDONED);
         }
         while let Some(signal) = signals.next() {
             if signal == SIGCHLD {
-                reap(step, builder);
+                reap(step);
             } else {
                 kernel::kill(step, signal);
             }
@@ -79,10 +86,10 @@ fn wait(step: i32, builder: i32, signals: &Signals) -> ! {
 }
 
 /// Waits for every child that has ended, the orphans that process 1 inherits included.
-fn reap(step: i32, builder: i32) {
+fn reap(step: i32) {
     while let Some((pid, status)) = kernel::reap() {
         if pid == step {
-            kernel::write(builder, &status.to_le_bytes());
+            kernel::write(BUILDER, &status.to_le_bytes());
             kernel::exit(kernel::exit_code(status));
         }
     }

@@ -1,15 +1,22 @@
 //! Base images: where `(from NAME)` comes from.
+pub(crate) mod docker;
 pub mod environment;
 mod home;
+mod images;
+mod oci;
 
 use std::ffi::OsString;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
+use std::process::ExitStatus;
 
 pub use home::HomeTemplates;
+pub(crate) use home::{LOCAL, PROFILE};
+pub use images::Images;
 
-use crate::sandbox::Cancel;
+use crate::sandbox::{Cancel, Status};
+use crate::spec::printer::quoted_words;
 use crate::transfer::TransferError;
 use environment::Environment;
 
@@ -77,7 +84,55 @@ pub enum FetchError {
     /// It could not be cloned.
     #[error(transparent)]
     Transfer(#[from] TransferError),
+    /// The docker client failed; what it said is in the log.
+    #[error("{} failed with {}", quoted_words(.argv), shown_status(*.status))]
+    Docker {
+        /// Its command.
+        argv: Vec<OsString>,
+        /// How it ended.
+        status: ExitStatus,
+    },
+    /// The docker client could not be started, or not be listened to.
+    #[error("cannot run {}: {error}; install the docker client, or begin with a place, as (from /path/to/rootfs)", quoted_words(.argv))]
+    NoDocker {
+        /// Its command.
+        argv: Vec<OsString>,
+        /// Why.
+        error: io::Error,
+    },
+    /// A place that is not said from the root on.
+    #[error("base image {name:?}: a place must be an absolute path, that is, begin with '/'")]
+    Relative {
+        /// As it was named.
+        name: OsString,
+    },
+    /// The files of an image are not those of one.
+    #[error("cannot use the image {}: {why}", .path.display())]
+    Image {
+        /// Where it is.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// An image has a variable that is not one.
+    #[error("Invalid environment in base image {name:?}: {pair:?} should be K=V")]
+    Variable {
+        /// The image.
+        name: OsString,
+        /// What it has.
+        pair: OsString,
+    },
+    /// A thread of ours died.
+    #[error("a thread of the builder ended unexpectedly; this is a bug")]
+    Thread,
     /// It was stopped on request.
     #[error("cancelled")]
     Cancelled,
+}
+
+fn shown_status(status: ExitStatus) -> String {
+    match status.code() {
+        Some(code) => Status::Exited(code).to_string(),
+        None => status.to_string(),
+    }
 }

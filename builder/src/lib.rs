@@ -6,6 +6,7 @@ pub mod cli;
 pub mod engine;
 pub mod fetch;
 pub mod host;
+pub mod image;
 pub mod sandbox;
 pub mod spec;
 pub mod step;

@@ -14,6 +14,7 @@ use crate::host::HostError;
 use crate::spec::User;
 
 pub mod cancel;
+pub mod leftovers;
 pub mod login;
 pub mod mount;
 mod mount_point;
@@ -23,6 +24,8 @@ pub mod plan;
 pub mod pool;
 mod reexec;
 mod reown;
+#[cfg(target_os = "linux")]
+pub mod runc;
 mod scratch;
 pub mod user;
 mod wire;
@@ -194,6 +197,28 @@ pub enum SandboxError {
         prefix: PathBuf,
         /// How it ended, or what a look at the mount gives now.
         reason: String,
+    },
+    /// The spec asks for what its step cannot have.
+    #[error("{what}: {reason}")]
+    Unusable {
+        /// What it asks for.
+        what: String,
+        /// Why that cannot be.
+        reason: String,
+    },
+    /// There is no container runtime of that name.
+    #[error("no container runtime {}; install runc or crun, or name one with --runtime", program.display())]
+    NoRuntime {
+        /// As it was named.
+        program: PathBuf,
+    },
+    /// The container runtime did not come to run the step, or lost it.
+    #[error("{runtime} did not run the step ({status}); what it said is above")]
+    Runtime {
+        /// Its program.
+        runtime: String,
+        /// How it ended.
+        status: String,
     },
     /// The process that runs the step ended without a word about it.
     #[error("the process that ran the step ended without reporting how ({0})")]

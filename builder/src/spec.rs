@@ -3,8 +3,10 @@
 //! Strings are bytes, as in the original's language (`\195\169` is two bytes), hence [`OsString`].
 use std::ffi::OsString;
 
+pub mod dockerfile;
 mod error;
 mod fields;
+pub mod format;
 pub mod heading;
 mod layout;
 mod nearest;

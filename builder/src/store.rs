@@ -4,23 +4,30 @@
 //! every store: who may make what ([`lock`]), what is remembered ([`database`]), what a power failure may have
 //! taken ([`unsynced`]), and what a killed process has left behind.
 mod backend;
+mod cache;
 mod database;
 mod directory;
+pub mod doctor;
 mod draft;
+mod entry;
 mod error;
 mod in_use;
 mod layout;
 mod local;
 mod lock;
+pub mod removal;
 mod system;
 mod unsynced;
 mod url;
 
+use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::step::StepId;
 
+pub use cache::Volume;
+pub use entry::{Entry, Time};
 pub use error::StoreError;
 pub use url::{StoreUrl, UrlError};
 
@@ -31,6 +38,17 @@ pub use url::{StoreUrl, UrlError};
 pub fn open(url: &StoreUrl) -> Result<Arc<dyn Store>, StoreError> {
     match url {
         StoreUrl::Rsync(path) => Ok(Arc::new(local::LocalStore::open(path, directory::Directories)?)),
+    }
+}
+
+/// The same for a store that must be there already.
+///
+/// # Errors
+/// As [`open`], or there is none.
+pub fn open_existing(url: &StoreUrl) -> Result<Arc<dyn Store>, StoreError> {
+    match url {
+        StoreUrl::Rsync(path) if !layout::is_store(path) => Err(StoreError::NoStore { dir: path.clone() }),
+        StoreUrl::Rsync(_) => open(url),
     }
 }
 
@@ -62,6 +80,31 @@ pub trait Store: Send + Sync {
 
     /// The log of the draft of `id`, whoever makes it; gone when the draft is.
     fn log_in_the_making(&self, id: &StepId) -> PathBuf;
+
+    /// A clone of the cache volume `name` for one step, made if there is none. Its root belongs to `owner`, user
+    /// and group; what is in it to whoever made it.
+    ///
+    /// # Errors
+    /// The store cannot be read or written.
+    fn cache(&self, name: &OsStr, owner: (u32, u32)) -> Result<Box<dyn Volume>, StoreError>;
+
+    /// The cache volumes there are, as the store calls them.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    fn caches(&self) -> Result<Vec<OsString>, StoreError>;
+
+    /// Removes the cache volume that the store calls `name`. What steps that run just now have put into their
+    /// clones of it is lost when they end.
+    ///
+    /// # Errors
+    /// There is none, or it cannot be removed.
+    fn delete_cache(&self, name: &OsStr) -> Result<(), StoreError>;
+    /// Every result that is there, in the order of their ids.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    fn list(&self) -> Result<Vec<Entry>, StoreError>;
 
     /// Removes the result `id`; nothing happens if there is none.
     ///

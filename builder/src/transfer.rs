@@ -8,10 +8,19 @@ mod data;
 mod descent;
 mod error;
 pub mod remove;
-mod rooted;
+pub(crate) mod rooted;
 mod system;
 #[cfg(test)]
 pub(crate) mod trees;
+pub mod unpack;
 
 pub use error::TransferError;
 pub(crate) use error::explain;
+
+/// Lets two names change places, in one step.
+///
+/// # Errors
+/// One of them is missing, or the file system cannot do it.
+pub(crate) fn exchange(one: &std::path::Path, other: &std::path::Path) -> std::io::Result<()> {
+    system::exchange(one, other)
+}

@@ -204,6 +204,22 @@ impl Scoreboard {
         }
     }
 
+    /// Takes `uid`'s home away, with what publishers of it that were killed left. Not while one publishes.
+    ///
+    /// # Errors
+    /// The directory cannot be listed, or a link not be removed.
+    pub fn clear(&self, uid: u32) -> Result<(), ScoreboardError> {
+        let temporary = format!(".{uid}.");
+        let entries = fs::read_dir(&self.path)
+            .map_err(|e| ScoreboardError::io("cannot be listed", &self.path, errno_of(&e)))?;
+        for name in entries.flatten().map(|entry| entry.file_name()) {
+            if name.as_encoded_bytes().starts_with(temporary.as_bytes()) {
+                let _ = unlinkat(&self.dir, name.as_os_str(), UnlinkatFlags::NoRemoveDir);
+            }
+        }
+        self.retract(uid)
+    }
+
     /// Which link `uid` has now; `None` without one, or if it is neither root's nor ours. One system call.
     ///
     /// # Errors

@@ -62,8 +62,10 @@ impl Ended {
 
     /// The lines that are neither headings nor the builder's own: what the steps printed.
     pub fn said(&self) -> Vec<&str> {
-        let own = ["(from ", "---> ", "Got: ", "/: (", "        (", "(build ", "--> "];
-        self.stdout.lines().filter(|line| !own.iter().any(|start| line.starts_with(start))).collect()
+        let own = ["(from ", "---> ", "Got: ", "        (", "(build ", "--> "];
+        let is_heading = |line: &str| line.starts_with('/') && line.contains(": (");
+        let is_own = |line: &str| is_heading(line) || own.iter().any(|start| line.starts_with(start));
+        self.stdout.lines().filter(|line| !is_own(line)).collect()
     }
 }
 
@@ -120,6 +122,18 @@ impl Build {
     /// Builds `(from empty)` and one step for each of `commands`.
     pub fn steps(&self, commands: &[&str]) -> Ended {
         self.run(&spec_of(commands))
+    }
+
+    /// Runs `obuilder` with the command and options `words` on the store.
+    pub fn on_store(&self, words: &[&str]) -> Ended {
+        process::output(&mut self.store_command(words)).into()
+    }
+
+    /// The same, not started yet.
+    pub fn store_command(&self, words: &[&str]) -> Command {
+        let mut command = Command::new(binary::obuilder());
+        command.args(words).arg(format!("--store=rsync:{}", self.store.display()));
+        command
     }
 
     /// The directory of result `id`.

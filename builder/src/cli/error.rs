@@ -6,6 +6,8 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 use super::logging::Format;
 use crate::engine::{self, BuildError};
+use crate::fetch::FetchError;
+use crate::spec::printer::quoted_text;
 
 /// Why a command failed, for the person who gave it.
 #[derive(Debug)]
@@ -26,6 +28,8 @@ pub(super) enum Kind {
     Usage,
     /// The machine lacks something: a store, a permission, a device.
     Environment,
+    /// What was looked at is not as it should be.
+    Differs,
     /// It was stopped.
     Cancelled,
 }
@@ -39,6 +43,16 @@ impl CommandError {
     /// The machine is at fault.
     pub(super) fn environment(message: impl Into<String>) -> Self {
         Self::new(Kind::Environment, message)
+    }
+
+    /// What was run or looked at is not as it should be.
+    pub(super) fn differs(message: impl Into<String>) -> Self {
+        Self::new(Kind::Differs, message)
+    }
+
+    /// It was stopped on request.
+    pub(super) fn cancelled() -> Self {
+        Self::new(Kind::Cancelled, "cancelled")
     }
 
     fn new(kind: Kind, message: impl Into<String>) -> Self {
@@ -57,10 +71,10 @@ impl CommandError {
         self
     }
 
-    /// 1 the build failed, 2 usage, 3 environment, 130 cancelled.
+    /// 1 the build failed or something differs, 2 usage, 3 environment, 130 cancelled.
     pub(super) fn exit_code(&self) -> ExitCode {
         ExitCode::from(match self.kind {
-            Kind::Build => 1,
+            Kind::Build | Kind::Differs => 1,
             Kind::Usage => 2,
             Kind::Environment => 3,
             Kind::Cancelled => 130,
@@ -100,7 +114,18 @@ impl From<BuildError> for CommandError {
             engine::Kind::Machine => Kind::Environment,
             engine::Kind::Cancelled => Kind::Cancelled,
         };
-        Self::new(kind, error.to_string())
+        Self::new(kind, told(&error))
+    }
+}
+
+/// As OBuilder tells it. Two failures it leaves to its language to print.
+fn told(error: &BuildError) -> String {
+    match error {
+        BuildError::Shared(error) => told(error),
+        BuildError::Network(_) | BuildError::Fetch(FetchError::Docker { .. }) => {
+            format!("Failure({})", quoted_text(error.to_string().as_bytes()))
+        }
+        _ => error.to_string(),
     }
 }
 

@@ -5,8 +5,49 @@ use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
+use clap::Args;
+use clap::builder::{OsStringValueParser, TypedValueParser};
+
 use super::error::CommandError;
+use crate::engine::Order;
 use crate::spec::Spec;
+
+/// What is built.
+#[derive(Args)]
+pub(super) struct Input {
+    /// The source tree of (copy (from context) …)
+    #[arg(value_name = "SRC")]
+    source: PathBuf,
+    /// The spec
+    #[arg(short, long = "file", value_name = "SPEC")]
+    file: PathBuf,
+    /// A secret that steps may ask for
+    #[arg(long = "secret", value_name = "ID:FILE", value_parser = secret_file())]
+    secrets: Vec<SecretFile>,
+}
+
+fn secret_file() -> impl TypedValueParser<Value = SecretFile> {
+    OsStringValueParser::new().try_map(|text| SecretFile::parse(&text))
+}
+
+impl Input {
+    /// Reads it all.
+    pub(super) fn order(&self) -> Result<Order, CommandError> {
+        let spec = spec(&self.file)?;
+        let source = self.source()?;
+        let secrets = self.secrets.iter().map(SecretFile::read).collect::<Result<_, _>>()?;
+        Ok(Order { spec, source, secrets })
+    }
+
+    fn source(&self) -> Result<PathBuf, CommandError> {
+        let source = self.source.canonicalize();
+        let source = source.map_err(|error| unreadable("source tree", &self.source, &error))?;
+        if source.is_dir() {
+            return Ok(source);
+        }
+        Err(CommandError::usage(format!("the source tree {} is not a directory", self.source.display())))
+    }
+}
 
 /// Reads the spec in `file`.
 pub(super) fn spec(file: &Path) -> Result<Spec, CommandError> {

@@ -1,168 +1,52 @@
 //! `obuilder macos`: builds a spec as throw-away users.
 use std::ffi::OsString;
-use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use clap::Args;
-use clap::builder::{OsStringValueParser, TypedValueParser};
 
 use super::building;
 use super::error::CommandError;
-use super::input::{self, SecretFile};
-use crate::engine::{Builder, Order};
+use super::images::BaseImages;
+use super::input::Input;
+use super::rights::require_root;
+use super::users::BuildUsers;
+use crate::engine::Builder;
 use crate::fetch::HomeTemplates;
-use crate::host::{Host, SystemHost, enter_private_mount_namespace};
-use crate::sandbox::{UserConfig, UserSandbox, View};
+use crate::host::enter_private_mount_namespace;
 use crate::store::{self, StoreUrl};
+
+/// Where a store of OBuilder's Mac workers has base images.
+const BASE_IMAGES: &str = "base-image";
 
 /// Build a spec.
 #[derive(Args)]
 pub(super) struct Macos {
-    /// The source tree of (copy (from context) …)
-    #[arg(value_name = "SRC")]
-    source: PathBuf,
-    /// The spec
-    #[arg(short, long = "file", value_name = "SPEC")]
-    file: PathBuf,
+    #[command(flatten)]
+    input: Input,
     /// Where results are kept
     #[arg(long, value_name = "KIND:PLACE", default_value = "rsync:/var/lib/obuilder")]
     store: OsString,
-    /// The user the steps run as; made if there is none
-    #[arg(long, default_value_t = 705, value_parser = parse_uid)]
-    uid: u32,
-    /// The directory that tells obuilderfs each user's home; in a shared one, as /tmp, one of its own is
-    /// made [default: /run/obuilder]
-    #[arg(long, value_name = "DIR")]
-    scoreboard: Option<PathBuf>,
-    /// What users without a home see at the prefix [default: what is there without obuilderfs]
-    #[arg(long, value_name = "DIR")]
-    fallback: Option<PathBuf>,
-    /// The prefix: where each step sees a directory of its own
-    #[arg(long, value_name = "DIR", default_value = "/usr/local")]
-    fuse_path: PathBuf,
-    /// Do without obuilderfs: steps see the machine's own prefix
-    #[arg(long)]
-    no_fuse: bool,
-    /// Where base images are [default: the directory of the machine's homes]
-    #[arg(long, value_name = "DIR")]
-    base_images: Option<PathBuf>,
-    /// A secret that steps may ask for
-    #[arg(long = "secret", value_name = "ID:FILE", value_parser = secret_file())]
-    secrets: Vec<SecretFile>,
-}
-
-fn secret_file() -> impl TypedValueParser<Value = SecretFile> {
-    OsStringValueParser::new().try_map(|text| SecretFile::parse(&text))
-}
-
-fn parse_uid(text: &str) -> Result<u32, &'static str> {
-    text.parse().map_err(|_| "not a user id; give a number, such as 705")
+    #[command(flatten)]
+    users: BuildUsers,
+    #[command(flatten)]
+    images: BaseImages,
 }
 
 impl Macos {
     pub(super) fn run(&self) -> Result<(), CommandError> {
-        let spec = input::spec(&self.file)?;
-        let source = self.source()?;
-        let secrets = self.secrets.iter().map(SecretFile::read).collect::<Result<_, _>>()?;
+        let order = self.input.order()?;
         let url = StoreUrl::parse(&self.store).map_err(|error| CommandError::usage(error.to_string()))?;
-        require_root()?;
+        require_root("making users and mounts")?;
         // Before any thread is started: what the build mounts is nobody else's to see.
         enter_private_mount_namespace().map_err(environment)?;
         let store = store::open(&url).map_err(environment)?;
-        let sandbox = self.sandbox(&store.dir().join("state/sandbox"))?;
-        let fetch = Arc::new(HomeTemplates::new(self.base_images()));
+        let sandbox = self.users.sandbox(&store.dir().join("state/sandbox"))?;
+        let fetch = Arc::new(HomeTemplates::new(self.images.dir()).and(store.dir().join(BASE_IMAGES)));
         let builder = Builder::new(store, Arc::new(sandbox), fetch);
-        building::run(&builder, &Order { spec, source, secrets })
+        building::run(&builder, &order)
     }
-
-    fn source(&self) -> Result<PathBuf, CommandError> {
-        let source = self.source.canonicalize();
-        let source = source.map_err(|error| input::unreadable("source tree", &self.source, &error))?;
-        if source.is_dir() {
-            return Ok(source);
-        }
-        Err(CommandError::usage(format!("the source tree {} is not a directory", self.source.display())))
-    }
-
-    /// The sandbox. It makes users and mounts with the first step that runs.
-    fn sandbox(&self, state: &Path) -> Result<UserSandbox, CommandError> {
-        let host = SystemHost::default();
-        let executable = own_executable()?;
-        let view = if self.no_fuse {
-            View::Direct { prefix: None }
-        } else {
-            let prefix = self.fuse_path.clone();
-            View::Obuilderfs { prefix, scoreboard: self.scoreboard(), fallback: self.fallback.clone() }
-        };
-        let home = host.build_home().to_owned();
-        let config = UserConfig { uid: self.uid, view, state: state.to_owned(), home, executable };
-        UserSandbox::new(config, Box::new(host)).map_err(environment)
-    }
-
-    fn base_images(&self) -> PathBuf {
-        let homes = || SystemHost::default().build_home().parent().map(Path::to_owned);
-        self.base_images.clone().or_else(homes).unwrap_or_else(|| "/".into())
-    }
-
-    fn scoreboard(&self) -> PathBuf {
-        match &self.scoreboard {
-            Some(dir) => own_part(dir),
-            None => {
-                // Not every system has a /run.
-                let run = Path::new("/run");
-                if run.is_dir() { run.join("obuilder") } else { PathBuf::from("/var/run/obuilder") }
-            }
-        }
-    }
-}
-
-/// A scoreboard that only root can write to: `dir`, or a directory in it where everybody may make files but
-/// not rename those of others, as in `/tmp`. Whoever can write a scoreboard chooses what others see.
-fn own_part(dir: &Path) -> PathBuf {
-    let shared = dir.metadata().is_ok_and(|meta| meta.mode() & 0o1002 == 0o1002);
-    if !shared {
-        return dir.to_owned();
-    }
-    let own = dir.join("obuilder-scoreboard");
-    tracing::info!("{} is everybody's, so the scoreboard is {}", dir.display(), own.display());
-    own
-}
-
-/// This program's file: through `/proc`, where there is one, even when it was replaced meanwhile.
-fn own_executable() -> Result<PathBuf, CommandError> {
-    let link = Path::new("/proc/self/exe");
-    if link.exists() {
-        return Ok(link.to_owned());
-    }
-    std::env::current_exe()
-        .map_err(|error| CommandError::environment(format!("cannot find the program's own file: {error}")))
 }
 
 fn environment(error: impl std::fmt::Display) -> CommandError {
     CommandError::environment(error.to_string())
-}
-
-fn require_root() -> Result<(), CommandError> {
-    if nix::unistd::geteuid().is_root() {
-        return Ok(());
-    }
-    Err(CommandError::environment("not run as root, which making users and mounts needs")
-        .hint("run it with sudo"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use std::fs::{Permissions, set_permissions};
-    use std::os::unix::fs::PermissionsExt;
-
-    #[test]
-    fn a_scoreboard_in_a_shared_directory_is_a_directory_of_its_own() {
-        let dir = tempfile::tempdir().unwrap();
-        for (mode, own) in [(0o755, false), (0o1755, false), (0o777, false), (0o1777, true)] {
-            set_permissions(dir.path(), Permissions::from_mode(mode)).unwrap();
-            assert_eq!(own_part(dir.path()) != dir.path(), own, "{mode:o}");
-        }
-    }
 }

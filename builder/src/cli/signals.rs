@@ -2,9 +2,11 @@
 #![allow(unsafe_code)]
 use std::io;
 use std::mem::MaybeUninit;
+use std::sync::mpsc;
+use std::task::Poll;
 use std::thread;
 
-use nix::sys::signal::{SigSet, Signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::sandbox::Cancel;
 
@@ -15,30 +17,47 @@ const CANCELLED: i32 = 130;
 /// left over then is cleared away by the next start.
 ///
 /// They are waited for on a thread of its own, which hears them whatever the build is busy with: it may be
-/// writing to a pipe that nobody reads. To be called before any other thread is started, as those block the
-/// signals too then. One that is ignored stays so, as nohup(1) wants it.
+/// writing to a pipe that nobody reads. They are caught and not blocked, as a blocked one would be so in every
+/// step too. One that is ignored stays so, as nohup(1) wants it.
 pub(super) fn cancel_on_signals(cancel: &Cancel) -> io::Result<()> {
-    let stopping = [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP];
-    let signals: SigSet = stopping.into_iter().filter(|&signal| !is_ignored(signal)).collect();
-    signals.thread_block()?;
+    let (ready, listening) = mpsc::channel();
     let cancel = cancel.clone();
-    let waiting = move || {
-        if signals.wait().is_err() {
-            return;
-        }
+    let wait = move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build();
+        let (runtime, mut signals) = match runtime.and_then(|runtime| Ok((listen(&runtime)?, runtime))) {
+            Ok((signals, runtime)) => (runtime, signals),
+            Err(error) => return drop(ready.send(Err(error))),
+        };
+        let _ = ready.send(Ok(()));
+        runtime.block_on(next(&mut signals));
         tracing::warn!("stopping the build; once more to stop at once");
         cancel.cancel();
-        if signals.wait().is_ok() {
-            std::process::exit(CANCELLED);
-        }
+        runtime.block_on(next(&mut signals));
+        std::process::exit(CANCELLED);
     };
-    thread::Builder::new().name("signals".to_owned()).spawn(waiting).map(drop)
+    thread::Builder::new().name("signals".to_owned()).spawn(wait)?;
+    listening.recv().unwrap_or_else(|_| Err(io::ErrorKind::BrokenPipe.into()))
 }
 
-fn is_ignored(signal: Signal) -> bool {
+fn listen(runtime: &tokio::runtime::Runtime) -> io::Result<Vec<Signal>> {
+    let _inside = runtime.enter();
+    let stopping = [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()];
+    stopping.into_iter().filter(|&kind| !is_ignored(kind)).map(signal).collect()
+}
+
+/// Waits for one of them.
+async fn next(signals: &mut [Signal]) {
+    std::future::poll_fn(|cx| {
+        let heard = signals.iter_mut().any(|signal| signal.poll_recv(cx).is_ready());
+        if heard { Poll::Ready(()) } else { Poll::Pending }
+    })
+    .await;
+}
+
+fn is_ignored(kind: SignalKind) -> bool {
     let mut action = MaybeUninit::<libc::sigaction>::zeroed();
     // SAFETY: with a null pointer for the new action this only fills in `action`, which is of the right type.
-    let asked = unsafe { libc::sigaction(signal as libc::c_int, std::ptr::null(), action.as_mut_ptr()) };
+    let asked = unsafe { libc::sigaction(kind.as_raw_value(), std::ptr::null(), action.as_mut_ptr()) };
     // SAFETY: the call has filled it in; if it failed it is still zeroed, which is valid too.
     asked == 0 && unsafe { action.assume_init() }.sa_sigaction == libc::SIG_IGN
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use crate::fetch::FetchError;
 use crate::sandbox::{SandboxError, Status};
 use crate::spec::SpecError;
-use crate::spec::printer::quoted_text;
+use crate::spec::printer::{quoted_text, quoted_words};
 use crate::step::manifest::ManifestError;
 use crate::step::{CopyError, MissingSecret};
 use crate::store::StoreError;
@@ -18,7 +18,7 @@ use crate::transfer::TransferError;
 #[derive(Debug, thiserror::Error)]
 pub enum BuildError {
     /// The command of a step failed.
-    #[error("{} failed with {status}", words(.argv))]
+    #[error("{} failed with {status}", quoted_words(.argv))]
     Failed {
         /// The command.
         argv: Vec<OsString>,
@@ -35,11 +35,8 @@ pub enum BuildError {
     #[error(transparent)]
     Copy(#[from] CopyError),
     /// A network mode other than `host`.
-    #[error("Unsupported network configuration [{}]", words(.0))]
+    #[error("Unsupported network configuration [{}]", quoted_words(.0))]
     Network(Vec<OsString>),
-    /// A `run` with `(cache …)`.
-    #[error("cache volumes are not supported by the user sandbox yet; remove (cache …) from this run")]
-    Cache,
     /// A stage whose result vanished from the store while the build went on.
     #[error("the result of stage {} is no longer in the store; run the build again", quoted_text(.0.as_bytes()))]
     StageLost(OsString),
@@ -105,9 +102,15 @@ impl BuildError {
         match self {
             Self::Cancelled => Kind::Cancelled,
             Self::Shared(error) => error.kind(),
+            Self::Sandbox(SandboxError::Unusable { .. }) => Kind::Build,
             Self::Transfer(TransferError::Io { .. })
             | Self::Manifest(ManifestError::Io { .. })
-            | Self::Fetch(FetchError::Io { .. } | FetchError::Transfer(_))
+            | Self::Fetch(
+                FetchError::Io { .. }
+                | FetchError::Transfer(_)
+                | FetchError::NoDocker { .. }
+                | FetchError::Thread,
+            )
             | Self::Store(_)
             | Self::StageLost(_)
             | Self::Sandbox(_)
@@ -121,7 +124,6 @@ impl BuildError {
             | Self::Manifest(_)
             | Self::Copy(_)
             | Self::Network(_)
-            | Self::Cache
             | Self::Fetch(_)
             | Self::Transfer(_) => Kind::Build,
         }
@@ -144,10 +146,4 @@ impl From<SandboxError> for BuildError {
             error => Self::Sandbox(error),
         }
     }
-}
-
-/// `"/bin/sh" "-c" "…"`.
-fn words(words: &[OsString]) -> String {
-    let quoted: Vec<_> = words.iter().map(|word| quoted_text(word.as_bytes())).collect();
-    quoted.join(" ")
 }

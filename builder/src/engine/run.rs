@@ -5,14 +5,14 @@ use std::sync::Arc;
 
 use super::job::Task;
 use super::jobs::Job;
-use super::off_thread::put_away;
+use super::off_thread::{off_thread, put_away};
 use super::output::Output;
 use super::work::Work;
 use super::{Build, BuildError, Made, Workshop};
 use crate::sandbox::{Command, Status};
 use crate::spec::Run;
 use crate::step::{Context, RunInput};
-use crate::store::Draft;
+use crate::store::{Draft, Volume};
 
 /// A command to run in a draft.
 pub(super) struct Running {
@@ -29,9 +29,6 @@ impl Build<'_> {
             return Ok(made);
         }
         let host_network = host_network(&input.network)?;
-        if !input.cache.is_empty() {
-            return Err(BuildError::Cache);
-        }
         let work = Work::Run(Running { input, host_network });
         self.made(Task { id, base: Some(base), work }).await
     }
@@ -45,8 +42,12 @@ impl Running {
         draft: Box<dyn Draft>,
         job: &Arc<Job>,
     ) -> Result<Box<dyn Draft>, BuildError> {
-        let command = self.command(draft.rootfs());
-        let failure = match execute(workshop, &command, draft.log(), job).await {
+        let volumes = self.volumes(workshop, job).await?;
+        let command = self.command(draft.rootfs(), &volumes);
+        let ended = execute(workshop, &command, draft.log(), job).await;
+        // However it ended: what a failed or stopped step has put there may serve the next try.
+        put_away(volumes).await;
+        let failure = match ended {
             Ok(status) if status.success() => return Ok(draft),
             Ok(status) => BuildError::Failed { argv: command.argv, status },
             Err(error) => error,
@@ -55,8 +56,23 @@ impl Running {
         Err(failure)
     }
 
-    fn command(&self, rootfs: PathBuf) -> Command {
+    /// The step's clones of its cache volumes.
+    async fn volumes(&self, workshop: &Workshop, job: &Job) -> Result<Vec<Box<dyn Volume>>, BuildError> {
+        if self.input.cache.is_empty() {
+            return Ok(Vec::new());
+        }
+        let owner = workshop.sandbox.owner(&self.input.user)?;
+        let names: Vec<_> = self.input.cache.iter().map(|cache| cache.id.clone()).collect();
+        let store = Arc::clone(&workshop.store);
+        let cloned = move || names.iter().map(|name| store.cache(name, owner)).collect();
+        let volumes: Result<_, _> = off_thread(&job.cancel, cloned).await?;
+        Ok(volumes?)
+    }
+
+    fn command(&self, rootfs: PathBuf, volumes: &[Box<dyn Volume>]) -> Command {
         let secret = |secret: &crate::step::Secret| (PathBuf::from(&secret.target), secret.value.clone());
+        let volumes = volumes.iter().map(|volume| volume.dir().to_owned());
+        let targets = self.input.cache.iter().map(|cache| PathBuf::from(&cache.target));
         Command {
             argv: self.input.argv(),
             workdir: PathBuf::from(&self.input.workdir),
@@ -64,7 +80,7 @@ impl Running {
             env: self.input.env.clone(),
             host_network: self.host_network,
             secrets: self.input.secrets.iter().map(secret).collect(),
-            caches: Vec::new(),
+            caches: volumes.zip(targets).collect(),
             rootfs,
         }
     }

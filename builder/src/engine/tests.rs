@@ -1,4 +1,5 @@
 //! Builds on a real store, with a sandbox that only pretends.
+mod original;
 mod sharing;
 
 use std::fs;

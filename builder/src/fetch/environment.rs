@@ -9,6 +9,13 @@ use crate::spec::reader::read_one;
 use crate::spec::sexp::Sexp;
 use crate::spec::to_sexp::atom;
 
+/// A variable written `NAME=VALUE`.
+pub(super) fn from_assignment(pair: &[u8]) -> Option<(OsString, OsString)> {
+    let equals = pair.iter().position(|&b| b == b'=')?;
+    let string = |bytes: &[u8]| OsString::from_vec(bytes.to_vec());
+    Some((string(&pair[..equals]), string(&pair[equals + 1..])))
+}
+
 /// Names and values, in order.
 pub type Environment = Vec<(OsString, OsString)>;
 

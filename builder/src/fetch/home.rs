@@ -1,4 +1,7 @@
-//! Base images that are home directories: `(from NAME)` is the directory NAME in one place.
+//! Base images that are home directories: `(from NAME)` is the directory NAME in one of several places.
+//!
+//! The directory is a home; or it holds one, `home`, and perhaps `brew`, which is to be seen at the prefix, as the
+//! datasets of OBuilder's Mac workers do.
 use std::ffi::OsStr;
 use std::fs::{self, File, Permissions};
 use std::io;
@@ -7,47 +10,90 @@ use std::path::{Path, PathBuf};
 
 use super::environment::Environment;
 use super::{Fetch, FetchError, Request};
+use crate::image;
 use crate::transfer::clone::{Reown, clone_tree};
 
 /// The one file a base image needs: every command is run with it sourced.
-pub(super) const PROFILE: &str = ".obuilder_profile.sh";
+pub(crate) const PROFILE: &str = ".obuilder_profile.sh";
+/// What the profile is called while a home is being made by `install-homebrew.sh`.
+const UNFINISHED: &str = ".obuilder_profile.sh.unfinished";
 /// What appears at the prefix.
-const LOCAL: &str = "local";
+pub(crate) const LOCAL: &str = "local";
 /// The image that is there without a directory.
 const EMPTY: &str = "empty";
 
-/// The home directories in one directory.
+/// The home and the prefix of an image that keeps them apart.
+const APART: (&str, &str) = ("home", "brew");
+
+/// The home directories in some places.
 #[derive(Debug)]
 pub struct HomeTemplates {
     dir: PathBuf,
+    more: Vec<PathBuf>,
+}
+
+/// What an image is made of.
+struct Parts {
+    home: PathBuf,
+    /// What is to be seen at the prefix, if it is not in the home.
+    local: Option<PathBuf>,
 }
 
 impl HomeTemplates {
     /// Those in `dir`, as `/Users`.
     pub fn new(dir: PathBuf) -> Self {
-        Self { dir }
+        Self { dir, more: Vec::new() }
     }
 
-    /// The directory of the image; `None` for the one that is built in.
-    fn find(&self, name: &OsStr) -> Result<Option<PathBuf>, FetchError> {
+    /// Looks for images in `dir` too, after the places named before.
+    #[must_use]
+    pub fn and(mut self, dir: PathBuf) -> Self {
+        self.more.push(dir);
+        self
+    }
+
+    /// What the image is made of; `None` for the one that is built in.
+    fn find(&self, name: &OsStr) -> Result<Option<Parts>, FetchError> {
         let shown = || name.to_string_lossy().into_owned();
         let bytes = name.as_encoded_bytes();
         if matches!(bytes, b"" | b"." | b"..") || bytes.contains(&b'/') {
             return Err(FetchError::Name(shown()));
         }
+        let places = std::iter::once(&self.dir).chain(&self.more).map(|place| place.join(name));
+        for dir in places {
+            if let Some(parts) = Parts::of(dir)? {
+                return Ok(Some(parts));
+            }
+        }
         let dir = self.dir.join(name);
-        let profile = is_file(&dir.join(PROFILE))?;
-        if name == EMPTY && !profile {
+        if name == EMPTY {
             return Ok(None);
         }
         if !is_dir(&dir)? {
             return Err(FetchError::Missing { name: shown(), dir });
         }
-        if !profile {
-            let what = "is missing; it may be an empty file";
-            return Err(FetchError::NotAnImage { dir, part: PROFILE.into(), what });
+        if is_file(&dir.join(UNFINISHED))? {
+            let what =
+                "says that it is being made, or was left half-made; wait, or run init-homebrew.sh again";
+            return Err(FetchError::NotAnImage { dir, part: UNFINISHED.into(), what });
         }
-        Ok(Some(dir))
+        let what = "is not a file there; make one, which may be empty";
+        Err(FetchError::NotAnImage { dir, part: PROFILE.into(), what })
+    }
+}
+
+impl Parts {
+    /// What the image in `dir` is made of; `None` if there is none.
+    fn of(dir: PathBuf) -> Result<Option<Self>, FetchError> {
+        let (home, local) = (dir.join(APART.0), dir.join(APART.1));
+        if is_file(&dir.join(PROFILE))? {
+            return Ok(Some(Self { home: dir, local: None }));
+        }
+        if !is_file(&home.join(PROFILE))? {
+            return Ok(None);
+        }
+        let local = is_dir(&local)?.then_some(local);
+        Ok(Some(Self { home, local }))
     }
 }
 
@@ -55,7 +101,7 @@ impl Fetch for HomeTemplates {
     fn fetch(&self, request: Request) -> Result<Environment, FetchError> {
         let (rootfs, owner) = (&request.rootfs, request.owner);
         match self.find(&request.name)? {
-            Some(dir) => clone_home(&dir, rootfs, owner)?,
+            Some(parts) => clone_home(&parts, rootfs, owner)?,
             None => make_empty(rootfs, owner)?,
         }
         make_local(rootfs, owner)?;
@@ -64,9 +110,21 @@ impl Fetch for HomeTemplates {
 }
 
 /// Clones a home; what belongs to its owner is `owner`'s in the clone.
-fn clone_home(dir: &Path, rootfs: &Path, owner: (u32, u32)) -> Result<(), FetchError> {
+fn clone_home(parts: &Parts, rootfs: &Path, owner: (u32, u32)) -> Result<(), FetchError> {
+    // The name may be a link to one of several versions, and be led to another one meanwhile.
+    let dir = &parts.home.canonicalize().map_err(|error| io_error(&parts.home, error))?;
+    let _held = image::hold(dir).map_err(|error| io_error(dir, error))?;
     let from = fs::metadata(dir).map_err(|error| io_error(dir, error))?.uid();
-    clone_tree(dir, rootfs, Some(Reown { from, uid: owner.0, gid: owner.1 }))?;
+    let reown = Some(Reown { from, uid: owner.0, gid: owner.1 });
+    clone_tree(dir, rootfs, reown)?;
+    if let Some(from) = &parts.local {
+        let local = rootfs.join(LOCAL);
+        if local.is_symlink() {
+            // To the prefix, where this is to be seen.
+            fs::remove_file(&local).map_err(|error| io_error(&local, error))?;
+        }
+        clone_tree(from, &local, reown)?;
+    }
     // A home that others may write to would not be the step's own.
     own(rootfs, owner)
 }
@@ -141,7 +199,7 @@ mod tests {
         let cancel = crate::sandbox::Cancel::default();
         let request =
             Request { name: name.into(), rootfs: rootfs.clone(), owner, output: output.into(), cancel };
-        let fetched = HomeTemplates::new(dir.join("homes")).fetch(request);
+        let fetched = HomeTemplates::new(dir.join("homes")).and(dir.join("more")).fetch(request);
         fetched.map(|_| rootfs).map_err(|error| error.to_string())
     }
 
@@ -178,6 +236,23 @@ mod tests {
     }
 
     #[test]
+    fn home_and_prefix_that_are_kept_apart_are_put_together() {
+        let dir = homes();
+        let worker = dir.path().join("base-image/worker");
+        fs::create_dir_all(worker.join("home/.opam")).unwrap();
+        fs::create_dir_all(worker.join("brew/bin")).unwrap();
+        fs::write(worker.join("home").join(PROFILE), "B=2\n").unwrap();
+        std::os::unix::fs::symlink("/usr/local", worker.join("home/local")).unwrap();
+        assert!(fetch(dir.path(), "worker").unwrap_err().contains("not found"));
+        fs::remove_dir_all(dir.path().join("homes")).unwrap();
+        fs::rename(dir.path().join("base-image"), dir.path().join("more")).unwrap();
+        let rootfs = fetch(dir.path(), "worker").unwrap();
+        assert_eq!(fs::read(rootfs.join(PROFILE)).unwrap(), b"B=2\n");
+        assert!(rootfs.join("local/bin").is_dir() && !rootfs.join("local").is_symlink());
+        assert!(rootfs.join(".opam").is_dir());
+    }
+
+    #[test]
     fn what_is_no_image_is_told_with_the_place_that_was_looked_at() {
         let dir = homes();
         let homes = dir.path().join("homes");
@@ -186,7 +261,8 @@ mod tests {
             format!("base image \"nope\" not found: there is no directory {}/nope; ", homes.display());
         assert!(error.starts_with(&place), "{error}");
         let error = fetch(dir.path(), "bare").unwrap_err();
-        let why = "is not a base image: .obuilder_profile.sh is missing; it may be an empty file";
+        let why =
+            "is not a base image: .obuilder_profile.sh is not a file there; make one, which may be empty";
         assert_eq!(error, format!("{}/bare {why}", homes.display()));
         for name in ["", ".", "..", "a/b", "/etc"] {
             assert!(fetch(dir.path(), name).unwrap_err().contains("a name must not be empty"), "{name}");

@@ -38,6 +38,9 @@ pub(super) const KIND: &str = "fuse.obuilderfs";
 /// obuilderfs shows a whole home, and its owner's files as the user's.
 pub(super) const MAPS_HOME_OWNERS: bool = true;
 
+/// Each step has the home at its path for itself.
+pub(super) const HOMES_ARE_PRIVATE: bool = true;
+
 /// A private view (`PREFIX/.obuilderfs/UID-TOKEN`): the tree that the scoreboard gives to `uid` now, in which
 /// nothing but this step is seen. Each token is a view of its own.
 pub(super) fn home_source(_rootfs: &Path, prefix: &Path, uid: u32) -> PathBuf {
@@ -61,6 +64,16 @@ pub(super) fn unmount(point: &Path) -> Result<(), SandboxError> {
         what: format!("unmount {}", point.display()),
         reason: e.desc().to_owned(),
     })
+}
+
+/// Directories in `state` of containers whose builder was killed.
+pub(super) fn containers_left_over(state: &Path) -> Result<Vec<PathBuf>, SandboxError> {
+    super::runc::leftovers::find(state)
+}
+
+/// Removes them.
+pub(super) fn clear_containers(state: &Path) -> Result<(), SandboxError> {
+    super::runc::leftovers::clear_by_any(state)
 }
 
 /// If this process was started, under the name `program`, to run a step, runs it.

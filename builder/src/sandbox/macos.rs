@@ -19,6 +19,9 @@ pub(super) const KIND: &str = "macfuse";
 /// The home is reached by a link, past obuilderfs, so its files must be the user's own.
 pub(super) const MAPS_HOME_OWNERS: bool = false;
 
+/// The home is one link for the whole machine.
+pub(super) const HOMES_ARE_PRIVATE: bool = false;
+
 /// The tree itself.
 pub(super) fn home_source(rootfs: &Path, _prefix: &Path, _uid: u32) -> PathBuf {
     rootfs.to_owned()
@@ -37,6 +40,18 @@ pub(super) fn unmount(point: &Path) -> Result<(), SandboxError> {
 /// No process of another name is needed here.
 pub(super) fn step_main(_program: &OsStr) -> Option<ExitCode> {
     None
+}
+
+/// There are no containers here.
+#[allow(clippy::unnecessary_wraps, reason = "elsewhere there are, and they may not be listed")]
+pub(super) fn containers_left_over(_state: &Path) -> Result<Vec<PathBuf>, SandboxError> {
+    Ok(Vec::new())
+}
+
+/// There are no containers here.
+#[allow(clippy::unnecessary_wraps, reason = "elsewhere there are, and they may not be removed")]
+pub(super) fn clear_containers(_state: &Path) -> Result<(), SandboxError> {
+    Ok(())
 }
 
 /// A step that runs. Dropping it kills its shell; whoever drops it kills the user's other processes.

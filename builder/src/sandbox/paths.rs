@@ -37,6 +37,14 @@ impl Paths {
         }
     }
 
+    /// All places where the step finds `path`: what lies in the prefix lies in the home too.
+    pub fn names_in_step(&self, path: &Path) -> Vec<PathBuf> {
+        let inside = self.in_rootfs(path);
+        let by_prefix = self.prefix.as_ref().zip(inside.strip_prefix(LOCAL).ok());
+        let names = [self.home.join(&inside)].into_iter();
+        names.chain(by_prefix.map(|(prefix, rest)| prefix.join(rest))).collect()
+    }
+
     fn is_own(&self, path: &Path) -> bool {
         path.starts_with(&self.home) || self.prefix.as_ref().is_some_and(|prefix| path.starts_with(prefix))
     }
@@ -88,6 +96,19 @@ mod tests {
             assert_eq!(paths().seen_by_step(Path::new(path)).to_str(), Some(step), "{path}");
             assert_eq!(paths().in_rootfs(Path::new(path)).to_str(), Some(rootfs), "{path}");
         }
+    }
+
+    #[test]
+    fn what_lies_in_the_prefix_is_found_in_the_home_too() {
+        let names = |path: &str| {
+            let names = paths().names_in_step(Path::new(path)).into_iter();
+            names.map(|name| name.to_str().unwrap().to_owned()).collect::<Vec<_>>()
+        };
+        let both = ["/home/obuilder/local/var", "/usr/local/var"];
+        assert_eq!(names("/usr/local/var"), both);
+        assert_eq!(names("/home/obuilder/local/var"), both);
+        assert_eq!(names("/local/var"), both);
+        assert_eq!(names("/.cache"), ["/home/obuilder/.cache"]);
     }
 
     #[test]

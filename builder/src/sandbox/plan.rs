@@ -30,6 +30,8 @@ pub struct Plan {
     pub env: Vec<(OsString, OsString)>,
     /// Files only the user may read: where the step finds each, and its bytes.
     pub secrets: Vec<(PathBuf, Vec<u8>)>,
+    /// Directories the user may write to besides: where each is, and where the step finds it.
+    pub caches: Vec<(PathBuf, PathBuf)>,
 }
 
 impl Plan {
@@ -53,6 +55,10 @@ impl Plan {
             out.string(target);
             out.bytes(bytes);
         });
+        out.list(&self.caches, |out, (source, target)| {
+            out.string(source);
+            out.string(target);
+        });
         out.finish()
     }
 
@@ -71,6 +77,7 @@ impl Plan {
             arguments: from.list(Reader::string)?,
             env: from.list(|from| Some((from.string()?, from.string()?)))?,
             secrets: from.list(|from| Some((from.string()?.into(), from.bytes()?.to_vec())))?,
+            caches: from.list(|from| Some((from.string()?.into(), from.string()?.into())))?,
         };
         from.0.is_empty().then_some(plan)
     }
@@ -161,6 +168,7 @@ mod tests {
             arguments: vec!["/".into(), "".into(), "a\nb".into()],
             env: vec![("A".into(), "b=c".into())],
             secrets: vec![("/run/secrets/x".into(), vec![0, 255])],
+            caches: vec![("/store/cache-tmp/0-c".into(), "/home/obuilder/.cache".into())],
         }
     }
 

@@ -1,5 +1,7 @@
 //! The build users: `obuilder705` is uid 705. Made when first needed, kept, and used again.
+use std::fmt;
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 
 use super::SandboxError;
 use crate::host::lock::Lock;
@@ -13,6 +15,52 @@ pub const GECOS: &str = "obuilder build user";
 
 /// The smallest uid that is not the system's own.
 pub const FIRST_UID: u32 = 500;
+
+/// The uids of build users: a range, of which each is one step's at a time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Uids {
+    first: u32,
+    last: u32,
+}
+
+impl Uids {
+    /// `uid` alone, so that one step runs at a time.
+    pub fn one(uid: u32) -> Self {
+        Self { first: uid, last: uid }
+    }
+
+    /// The first of them.
+    pub fn first(self) -> u32 {
+        self.first
+    }
+
+    /// All of them, in order.
+    pub fn iter(self) -> impl Iterator<Item = u32> {
+        self.first..=self.last
+    }
+}
+
+/// `705`, or `705-712`.
+impl FromStr for Uids {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let refused = || "not a user id; give a number, such as 705, or a range, such as 705-712".to_owned();
+        let (first, last) = text.split_once('-').unwrap_or((text, text));
+        let number = |text: &str| text.parse::<u32>().map_err(|_| refused());
+        let (first, last) = (number(first)?, number(last)?);
+        if last < first { Err(refused()) } else { Ok(Self { first, last }) }
+    }
+}
+
+impl fmt::Display for Uids {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.first == self.last {
+            true => write!(f, "{}", self.first),
+            false => write!(f, "{}-{}", self.first, self.last),
+        }
+    }
+}
 
 /// The name of the build user with that uid.
 pub fn name_of(uid: u32) -> String {
@@ -43,6 +91,15 @@ pub fn check(host: &dyn Host, uid: u32, home: &Path) -> Result<Option<Account>, 
         return Err(differs(name, "home", found, home.display().to_string()));
     }
     Ok(Some(account))
+}
+
+/// Whether `uid` is a build user's, or nobody's yet: its processes can only be ours.
+///
+/// # Errors
+/// The user database cannot be read.
+pub fn is_ours(host: &dyn Host, uid: u32) -> Result<bool, SandboxError> {
+    let account = if uid < FIRST_UID { return Ok(false) } else { host.account_of(uid)? };
+    Ok(account.is_none_or(|account| account.name == name_of(uid)))
 }
 
 /// The build user with that uid, made if there is none.
@@ -136,6 +193,19 @@ mod tests {
 
     fn refusal(host: &Accounts, uid: u32) -> String {
         account(host, uid, Path::new("/home/obuilder")).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn uids_are_one_or_a_range() {
+        let uids = |text: &str| text.parse::<Uids>().map(|uids| uids.iter().collect::<Vec<_>>());
+        assert_eq!(uids("705"), Ok(vec![705]));
+        assert_eq!(uids("705-707"), Ok(vec![705, 706, 707]));
+        for text in ["705", "705-712"] {
+            assert_eq!(text.parse::<Uids>().unwrap().to_string(), text);
+        }
+        for text in ["", "-", "705-", "-705", "706-705", "99999999999", "abc"] {
+            assert!(uids(text).is_err(), "{text}");
+        }
     }
 
     #[test]

@@ -13,7 +13,8 @@ use super::SandboxError;
 /// Who a tree is to belong to.
 #[derive(Clone, Copy)]
 struct Owner {
-    from: u32,
+    /// Whose entries change hands; anybody's if `None`.
+    from: Option<u32>,
     uid: u32,
     gid: u32,
 }
@@ -31,8 +32,16 @@ pub(super) fn reown(root: &Path, uid: u32, gid: u32) -> Result<(), SandboxError>
     if from == uid {
         return Ok(());
     }
+    give_tree(root, Owner { from: Some(from), uid, gid })
+}
+
+/// Gives `root` and all below it to `uid` and `gid`, whoever's it was. No link is followed.
+pub(super) fn take_over(root: &Path, uid: u32, gid: u32) -> Result<(), SandboxError> {
+    give_tree(root, Owner { from: None, uid, gid })
+}
+
+fn give_tree(root: &Path, owner: Owner) -> Result<(), SandboxError> {
     let mut dir = open(root).map_err(|e| error("give away", root, e))?;
-    let owner = Owner { from, uid, gid };
     entries(&mut dir, owner).map_err(|e| error("give away", root, e))?;
     // Last, so that a walk cut short is begun anew.
     give(dir.as_fd(), ".", owner).map_err(|e| error("give away", root, e))
@@ -65,7 +74,7 @@ fn entries(dir: &mut Dir, owner: Owner) -> nix::Result<()> {
 /// chown clears the set-id bits (chown(2)), so they are put back.
 fn give<P: nix::NixPath + ?Sized>(dir: BorrowedFd<'_>, name: &P, owner: Owner) -> nix::Result<()> {
     let stat = fstatat(dir, name, AtFlags::AT_SYMLINK_NOFOLLOW)?;
-    if stat.st_uid != owner.from {
+    if stat.st_uid == owner.uid || owner.from.is_some_and(|from| from != stat.st_uid) {
         return Ok(());
     }
     let (uid, gid) = (Uid::from_raw(owner.uid), Gid::from_raw(owner.gid));
@@ -93,6 +102,18 @@ mod tests {
     use std::os::unix::fs::{MetadataExt, PermissionsExt, lchown, symlink};
 
     use super::*;
+
+    #[test]
+    fn a_tree_can_be_taken_over_from_whoever_has_a_part_of_it() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::create_dir(dir.path().join("a")).unwrap();
+        fs::write(dir.path().join("a/f"), "").unwrap();
+        lchown(dir.path().join("a/f"), Some(61_701), None).unwrap();
+        lchown(dir.path(), Some(61_702), None).unwrap();
+        take_over(dir.path(), 61_702, 61_703).unwrap();
+        let who = |path: &str| fs::metadata(dir.path().join(path)).unwrap().uid();
+        assert_eq!([who(""), who("a"), who("a/f")], [61_702; 3]);
+    }
 
     #[test]
     fn a_tree_changes_hands_but_what_is_anothers_and_what_links_point_at_does_not() {

@@ -1,5 +1,6 @@
 //! The directory a step writes to that is no part of its result: its `/tmp` and `/var/tmp`.
 use std::fs::{self, Permissions};
+use std::io::ErrorKind;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
@@ -17,7 +18,7 @@ impl Scratch {
     /// Makes `dir/uid`. One uid runs one step at a time, so what is there already was left by a builder that
     /// was killed, and is removed.
     pub(super) fn make(dir: &Path, uid: u32) -> Result<Self, SandboxError> {
-        let scratch = Self { path: dir.join(uid.to_string()) };
+        let scratch = Self { path: Self::left_over_path(dir, uid) };
         remove_tree(&scratch.path).map_err(|e| scratch.error("remove", &e))?;
         let mut private = fs::DirBuilder::new();
         private.recursive(true).mode(0o700);
@@ -29,6 +30,31 @@ impl Scratch {
             open.map_err(|e| scratch.error("make", &e))?;
         }
         Ok(scratch)
+    }
+
+    /// The uids that have one in `dir`, in use or left over.
+    pub(super) fn uids_in(dir: &Path) -> Result<Vec<u32>, SandboxError> {
+        match fs::read_dir(dir) {
+            Ok(entries) => {
+                let names = entries.flatten().map(|entry| entry.file_name());
+                Ok(names.filter_map(|name| name.to_str()?.parse().ok()).collect())
+            }
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(Vec::new()),
+            Err(error) => Err(SandboxError::Prepare {
+                what: format!("read {}", dir.display()),
+                reason: error.to_string(),
+            }),
+        }
+    }
+
+    /// Takes over what was left in `dir` of a step of `uid`: it is removed when this is dropped.
+    pub(super) fn left_over(dir: &Path, uid: u32) -> Self {
+        Self { path: Self::left_over_path(dir, uid) }
+    }
+
+    /// Where that is.
+    pub(super) fn left_over_path(dir: &Path, uid: u32) -> PathBuf {
+        dir.join(uid.to_string())
     }
 
     pub(super) fn path(&self) -> &Path {

@@ -6,7 +6,6 @@
 use std::fs;
 use std::os::fd::OwnedFd;
 use std::path::{Component, Path, PathBuf};
-use std::time::Duration;
 
 use obuilderfs::scoreboard::Scoreboard;
 use parking_lot::Mutex;
@@ -17,19 +16,21 @@ use super::plan::{Plan, Report};
 use super::platform::{self, StepProcess};
 use super::scratch::Scratch;
 use super::{Cancel, Command, Running, Sandbox, SandboxError, Status, login, pool, reown};
-use crate::host::lock::{Lock, Taken};
 use crate::host::{Account, Host, Process};
 use crate::spec::User;
 
-mod leftovers;
+pub(super) mod leftovers;
+mod users;
 
 use leftovers::{Processes, Published};
+use pool::Uids;
+use users::Users;
 
 /// How the sandbox is set up.
 #[derive(Debug, Clone)]
 pub struct UserConfig {
-    /// The build user.
-    pub uid: u32,
+    /// The build users: as many steps run at once as there are.
+    pub uids: Uids,
     /// How a step comes to its home and prefix.
     pub view: View,
     /// A directory for what does not outlive a step: the store's `state/sandbox`.
@@ -59,20 +60,17 @@ pub enum View {
     },
 }
 
-/// How often a uid that is in use is asked for again.
-const BUSY_PAUSE: Duration = Duration::from_millis(50);
-
-/// Runs steps as one build user, one at a time.
+/// Runs steps as build users, each of which has one step at a time.
 pub struct UserSandbox {
     config: UserConfig,
-    host: Box<dyn Host>,
     paths: Paths,
-    account: Mutex<Option<Account>>,
+    users: Users,
     mounted: Mutex<Option<FileSystem>>,
 }
 
 impl UserSandbox {
-    /// Checks the configuration. Nothing is made, mounted or started before it is needed.
+    /// Checks the configuration, and clears away what killed builders left. Nothing is made, mounted or started
+    /// before it is needed.
     ///
     /// # Errors
     /// The uid is not to be had, or a path cannot be what it is given as.
@@ -82,41 +80,14 @@ impl UserSandbox {
             View::Direct { prefix } => prefix.clone(),
         };
         check_paths(&config.home, prefix.as_deref())?;
-        let account = pool::check(&*host, config.uid, &config.home)?;
+        let users = Users::new(config.uids, config.home.clone(), host)?;
+        let scoreboard = match &config.view {
+            View::Obuilderfs { scoreboard, .. } => Some(scoreboard.as_path()),
+            View::Direct { .. } => None,
+        };
+        leftovers::clear(users.host(), &config.state, scoreboard)?;
         let paths = Paths { home: config.home.clone(), prefix };
-        Ok(Self { config, host, paths, account: Mutex::new(account), mounted: Mutex::new(None) })
-    }
-
-    /// The build user, made if need be.
-    ///
-    /// # Errors
-    /// It cannot be made, or is not ours.
-    pub fn account(&self) -> Result<Account, SandboxError> {
-        let mut account = self.account.lock();
-        match &*account {
-            Some(account) => Ok(account.clone()),
-            None => {
-                Ok(account.insert(pool::account(&*self.host, self.config.uid, &self.config.home)?).clone())
-            }
-        }
-    }
-
-    /// The uid, for this step alone. Waits while another step, of whatever process, has it.
-    async fn take_uid(&self) -> Result<Lock, SandboxError> {
-        let name = format!("uid-{}", self.config.uid);
-        let mut told = false;
-        loop {
-            match Lock::try_take(self.host.lock_dir(), &name)? {
-                Taken::Ours(lock) => return Ok(lock),
-                Taken::By(holder) if !told => {
-                    let who = holder.map_or("another process".to_owned(), |pid| format!("process {pid}"));
-                    tracing::info!("waiting for uid {}, in use by {who}", self.config.uid);
-                    told = true;
-                }
-                Taken::By(_) => {}
-            }
-            tokio::time::sleep(BUSY_PAUSE).await;
-        }
+        Ok(Self { config, paths, users, mounted: Mutex::new(None) })
     }
 
     /// The file system, started now if it is not there, or not any more.
@@ -149,6 +120,10 @@ impl UserSandbox {
 
     fn plan(&self, account: Account, command: &Command, home_source: PathBuf, scratch: &Path) -> Plan {
         let workdir = self.paths.seen_by_step(&command.workdir);
+        let cache = |(dir, target): &(PathBuf, PathBuf)| {
+            let names = self.paths.names_in_step(target).into_iter();
+            names.map(|name| (dir.clone(), name)).collect::<Vec<_>>()
+        };
         Plan {
             uid: account.uid,
             gid: account.gid,
@@ -160,20 +135,31 @@ impl UserSandbox {
             arguments: login::arguments(command, &workdir),
             env: login::environment(&account, Path::new("/tmp")),
             secrets: command.secrets.clone(),
+            caches: command.caches.iter().flat_map(cache).collect(),
             name: account.name,
         }
     }
 
     async fn run_step(&self, command: &Command, output: OwnedFd) -> Result<Status, SandboxError> {
-        let account = self.account()?;
+        if !platform::HOMES_ARE_PRIVATE && !command.caches.is_empty() {
+            return Err(SandboxError::Unusable {
+                what: "(cache …)".to_owned(),
+                reason: "this system cannot show a directory to one step alone; leave it out".to_owned(),
+            });
+        }
         // In this order, for they are undone in the other one.
-        let _uid = self.take_uid().await?;
-        let processes = Processes::of(&*self.host, account.uid)?;
+        let lease = self.users.take().await?;
+        let account = lease.account.clone();
+        let processes = Processes::of(self.users.host(), account.uid)?;
         let scratch = Scratch::make(&self.config.state, account.uid)?;
         let rootfs = fs::canonicalize(&command.rootfs).map_err(|e| SandboxError::Prepare {
             what: format!("find {}", command.rootfs.display()),
             reason: e.to_string(),
         })?;
+        for (cache, _) in &command.caches {
+            // Another build user may have filled it.
+            reown::take_over(cache, account.uid, account.gid)?;
+        }
         let (home_source, published) = self.home(&account, &rootfs)?;
         let plan = self.plan(account, command, home_source, scratch.path());
         let report = StepProcess::start(&self.config.executable, &plan, output)?.wait().await?;
@@ -189,7 +175,7 @@ impl UserSandbox {
 
 impl Sandbox for UserSandbox {
     fn owner(&self, _: &User) -> Result<(u32, u32), SandboxError> {
-        self.account().map(|account| (account.uid, account.gid))
+        self.users.first().map(|account| (account.uid, account.gid))
     }
 
     fn locate(&self, path: &Path) -> PathBuf {

@@ -1,6 +1,9 @@
 //! What is wrong with a spec, and where.
 use std::fmt;
 
+/// How many characters of a line are shown at most.
+const WIDTH: usize = 120;
+
 /// A fault in a spec's text.
 ///
 /// Its display is one line; [`SpecError::excerpt`] adds the offending line with a caret under the place.
@@ -53,12 +56,13 @@ impl SpecError {
         self.place.as_ref().map(|place| (place.line, place.column))
     }
 
-    /// The offending line, and under it a caret at the place.
+    /// The offending line, or what of a long one is around the place, and under it a caret at the place.
     pub fn excerpt(&self) -> Option<String> {
         let place = self.place.as_ref()?;
         let margin = format!("{} | ", place.line);
-        let blanks = " ".repeat(margin.len() + place.column - 1);
-        Some(format!("{margin}{}\n{blanks}^", place.text))
+        let (shown, before) = place.window();
+        let blanks = " ".repeat(margin.len() + before);
+        Some(format!("{margin}{shown}\n{blanks}^"))
     }
 }
 
@@ -85,6 +89,19 @@ impl Place {
             text: shown(&text[start..end]).trim_end().to_owned(),
         }
     }
+
+    /// What is shown of the line, and how many characters of that are before the place.
+    fn window(&self) -> (String, usize) {
+        let (length, before) = (self.text.chars().count(), self.column - 1);
+        if length <= WIDTH {
+            return (self.text.clone(), before);
+        }
+        let from = before.saturating_sub(WIDTH / 2).min(length - WIDTH);
+        let part: String = self.text.chars().skip(from).take(WIDTH).collect();
+        let start = if from > 0 { "…" } else { "" };
+        let end = if from + WIDTH < length { "…" } else { "" };
+        (format!("{start}{part}{end}"), before - from + start.chars().count())
+    }
 }
 
 #[cfg(test)]
@@ -98,6 +115,21 @@ mod tests {
         let error = SpecError::at(at, "bad").located_in(text.as_bytes());
         assert_eq!(error.to_string(), "line 2, column 4: bad");
         assert_eq!(error.excerpt().unwrap(), "2 |  é (oops)\n       ^");
+    }
+
+    #[test]
+    fn of_a_long_line_the_part_around_the_place_is_shown() {
+        let text = format!("{}(oops){}", "x".repeat(500), "y".repeat(500));
+        let excerpt = SpecError::at(500, "bad").located_in(text.as_bytes()).excerpt().unwrap();
+        let (line, caret) = excerpt.split_once('\n').unwrap();
+        assert_eq!(line, format!("1 | …{}(oops){}…", "x".repeat(60), "y".repeat(54)));
+        assert_eq!(caret.chars().count() - 1, line.chars().position(|c| c == '(').unwrap());
+        let ends = [(0, "1 | xxx", "x…"), (1006, "1 | …y", "yyy")];
+        for (at, start, end) in ends {
+            let excerpt = SpecError::at(at, "bad").located_in(text.as_bytes()).excerpt().unwrap();
+            let line = excerpt.lines().next().unwrap();
+            assert!(line.starts_with(start) && line.ends_with(end), "{excerpt}");
+        }
     }
 
     #[test]

@@ -1,4 +1,7 @@
 //! Prints S-expressions on one line, byte for byte as sexplib's machine format does: ids depend on it.
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStrExt;
+
 use super::sexp::{Form, Sexp};
 
 /// The shortest text that reads back as `sexp`: a blank only between two neighbouring bare atoms.
@@ -56,6 +59,12 @@ pub fn quoted_text(bytes: &[u8]) -> String {
     let mut out = Vec::new();
     write_quoted(bytes, &mut out);
     String::from_utf8_lossy(&out).into_owned()
+}
+
+/// Strings in quotes, one after the other: `"/bin/sh" "-c" "…"`.
+pub fn quoted_words(words: &[OsString]) -> String {
+    let quoted: Vec<_> = words.iter().map(|word| quoted_text(word.as_bytes())).collect();
+    quoted.join(" ")
 }
 
 fn write_quoted(bytes: &[u8], out: &mut Vec<u8>) {

@@ -1,4 +1,5 @@
 //! What tells one kind of store from another: how the directory of a result is made, cloned and thrown away.
+use std::ffi::{OsStr, OsString};
 use std::path::Path;
 
 use super::StoreError;
@@ -17,6 +18,18 @@ pub(super) trait Backend: Send + Sync + 'static {
     /// Takes back a commit.
     fn revert(&self, result: &Path, draft: &Path) -> Result<(), StoreError>;
 
-    /// Removes a draft or a result, whatever state it is in; nothing there is fine.
+    /// What the cache volume `name` is called in this kind of store.
+    fn cache_name(&self, name: &OsStr) -> OsString;
+
+    /// Makes an empty volume for a cache.
+    fn create_volume(&self, dir: &Path) -> Result<(), StoreError>;
+
+    /// Makes `clone` a volume with all that `volume` holds.
+    fn clone_volume(&self, volume: &Path, clone: &Path) -> Result<(), StoreError>;
+
+    /// Gives a volume another name in the store, which nothing has.
+    fn move_volume(&self, from: &Path, to: &Path) -> Result<(), StoreError>;
+
+    /// Removes a draft, a result or a volume, whatever state it is in; nothing there is fine.
     fn discard(&self, dir: &Path) -> Result<(), StoreError>;
 }

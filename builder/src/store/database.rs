@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OptionalExtension, TransactionBehavior};
 
-use super::StoreError;
+use super::{Entry, StoreError, Time};
 use crate::step::StepId;
 
 /// How long to wait for other processes. Each holds the database for some milliseconds.
@@ -28,6 +28,7 @@ const LITTLE_PATIENCE: Duration = Duration::from_secs(2);
 
 pub(super) struct Database {
     path: PathBuf,
+    patience: Duration,
     connection: Mutex<Connection>,
     /// Results that were used and are not marked so yet: one transaction for each would cost a build that finds
     /// everything in the store more than all the rest.
@@ -37,9 +38,13 @@ pub(super) struct Database {
 impl Database {
     /// Opens it, and makes it if there is none. Not to be done by two at once on a new store.
     pub(super) fn open(path: &Path) -> Result<Self, StoreError> {
-        let connection =
-            connect(path).map_err(|e| StoreError::Database { path: path.to_owned(), source: e })?;
-        Ok(Self { path: path.to_owned(), connection: Mutex::new(connection), used: Mutex::default() })
+        Self::open_patiently(path, PATIENCE)
+    }
+
+    fn open_patiently(path: &Path, patience: Duration) -> Result<Self, StoreError> {
+        let failed = |source| StoreError::Database { path: path.to_owned(), source };
+        let connection = Mutex::new(connect(path, patience).map_err(failed)?);
+        Ok(Self { path: path.to_owned(), patience, connection, used: Mutex::default() })
     }
 
     /// Adds the result `id`, made from `parent`. `place` puts its directory in place: the row is there only if
@@ -61,6 +66,28 @@ impl Database {
         Ok(self.ask("SELECT 1 FROM builds WHERE id = ?1", id)?.is_some())
     }
 
+    /// All rows whose ids are ids.
+    pub(super) fn rows(&self) -> Result<Vec<Entry>, StoreError> {
+        let connection = self.connection.lock();
+        let select =
+            "SELECT id, strftime('%s', created), strftime('%s', used), parent, rc FROM builds ORDER BY id";
+        let rows = connection.prepare(select).and_then(|mut select| {
+            let rows = select.query_map([], entry)?;
+            rows.collect::<Result<Vec<_>, _>>()
+        });
+        Ok(rows.map_err(|e| self.failed(e))?.into_iter().flatten().collect())
+    }
+
+    /// Gives rows to results that have none, with the time they were made.
+    pub(super) fn register(&self, results: &[(StepId, Time)]) -> Result<(), StoreError> {
+        self.write(|rows| {
+            results
+                .iter()
+                .try_for_each(|(id, made)| rows.register_made(id, *made))
+                .map_err(|e| self.failed(e))
+        })
+    }
+
     /// Notes that `id`, whose directory was found, is used now. Written down by [`Database::mark_used`].
     pub(super) fn touch(&self, id: &StepId) {
         self.used.lock().insert(id.clone());
@@ -72,7 +99,10 @@ impl Database {
         if used.is_empty() {
             return Ok(());
         }
-        self.connection.lock().busy_timeout(LITTLE_PATIENCE).map_err(|e| self.failed(e))?;
+        self.connection
+            .lock()
+            .busy_timeout(LITTLE_PATIENCE.min(self.patience))
+            .map_err(|e| self.failed(e))?;
         let done = self.write(|rows| {
             let gone = |id: &&StepId| rows.touch(id).map(|known| !known && is_there(id));
             for id in &used {
@@ -82,14 +112,14 @@ impl Database {
             }
             Ok(())
         });
-        let patient = self.connection.lock().busy_timeout(PATIENCE).map_err(|e| self.failed(e));
+        let patient = self.connection.lock().busy_timeout(self.patience).map_err(|e| self.failed(e));
         done.and(patient)
     }
 
     /// Drops the row of `id`, whose directory was missed, unless `is_there` finds it after all: somebody may
     /// have put it in place just now. A row with children stays, or they would lose their parent and it its count.
     pub(super) fn forget(&self, id: &StepId, is_there: impl FnOnce() -> bool) -> Result<(), StoreError> {
-        if self.ask("SELECT rc = 0 FROM builds WHERE id = ?1", id)? != Some(true) {
+        if !self.knows(id)? {
             return Ok(());
         }
         self.write(|rows| {
@@ -139,15 +169,32 @@ impl Database {
 /// Write-ahead logging lets others read while one writes. Its log is written back when it has grown, not each
 /// time a process ends, which would cost every build some disk flushes; after a power failure the last rows may
 /// be missing, and come back as their results are found.
-fn connect(path: &Path) -> rusqlite::Result<Connection> {
+fn connect(path: &Path, patience: Duration) -> rusqlite::Result<Connection> {
     let connection = Connection::open(path)?;
-    connection.busy_timeout(PATIENCE)?;
+    connection.busy_timeout(patience)?;
     connection.pragma_update(None, "journal_mode", "WAL")?;
     connection.pragma_update(None, "synchronous", "NORMAL")?;
     connection.pragma_update(None, "foreign_keys", true)?;
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
     connection.execute_batch(SCHEMA)?;
     Ok(connection)
+}
+
+/// A row as it is listed; `None` if its id is none. A time that is not in form counts as long ago.
+fn entry(row: &rusqlite::Row<'_>) -> rusqlite::Result<Option<Entry>> {
+    let time = |n| -> rusqlite::Result<Time> {
+        let text: Option<String> = row.get(n)?;
+        Ok(Time(text.and_then(|text| text.parse().ok()).unwrap_or(0)))
+    };
+    let (id, parent): (String, Option<String>) = (row.get(0)?, row.get(3)?);
+    let (created, used, children) = (time(1)?, time(2)?, row.get::<_, i64>(4)?);
+    Ok(StepId::parse(&id).map(|id| Entry {
+        id,
+        created,
+        used,
+        parent: parent.as_deref().and_then(StepId::parse),
+        children: usize::try_from(children).unwrap_or(0),
+    }))
 }
 
 /// The table, inside a transaction.
@@ -181,6 +228,11 @@ impl Rows<'_> {
         self.0.execute(register, [id]).map(drop)
     }
 
+    fn register_made(&self, id: &StepId, made: Time) -> rusqlite::Result<()> {
+        let register = "INSERT OR IGNORE INTO builds VALUES (?1, ?2, ?2, 0, NULL)";
+        self.0.execute(register, (id.as_str(), made.to_string())).map(drop)
+    }
+
     fn remove(&self, id: &StepId) -> rusqlite::Result<()> {
         let parent = self.parent(id)?;
         self.0.execute("DELETE FROM builds WHERE id = ?1", [id.as_str()])?;
@@ -192,12 +244,44 @@ impl Rows<'_> {
         Ok(self.0.query_row(select, [id.as_str()], |row| row.get(0)).optional()?.flatten())
     }
 
+    /// Counted, as `rc` may have drifted in the hands of the original.
     fn children(&self, id: &StepId) -> rusqlite::Result<i64> {
-        let select = "SELECT rc FROM builds WHERE id = ?1";
-        Ok(self.0.query_row(select, [id.as_str()], |row| row.get(0)).optional()?.unwrap_or(0))
+        let select = "SELECT count(*) FROM builds WHERE parent = ?1";
+        self.0.query_row(select, [id.as_str()], |row| row.get(0))
     }
 
     fn count(&self, id: &str, by: i64) -> rusqlite::Result<()> {
-        self.0.execute("UPDATE builds SET rc = rc + ?2 WHERE id = ?1", (id, by)).map(drop)
+        self.0.execute("UPDATE builds SET rc = max(rc + ?2, 0) WHERE id = ?1", (id, by)).map(drop)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_database_that_another_keeps_locked_is_named_and_what_is_only_read_is_still_found() {
+        let temp = tempfile::tempdir().unwrap();
+        let path = temp.path().join("db.sqlite");
+        let database = Database::open_patiently(&path, Duration::from_millis(50)).unwrap();
+        let (known, new) = (StepId::of(b"known"), StepId::of(b"new"));
+        database.add(&known, None, || Ok(())).unwrap();
+        let other = Connection::open(&path).unwrap();
+        other.execute_batch("BEGIN EXCLUSIVE").unwrap();
+        let told = |error: StoreError| error.to_string();
+        let why = "another process has kept it locked for a minute";
+        let refusal = format!("cannot use the database {}: {why}", path.display());
+        let mut placed = false;
+        let added = database.add(&new, None, || {
+            placed = true;
+            Ok(())
+        });
+        assert_eq!(told(added.unwrap_err()), refusal);
+        assert!(!placed, "nothing is put in place that is not registered");
+        database.touch(&known);
+        assert_eq!(told(database.mark_used(|_| true).unwrap_err()), refusal);
+        assert!(database.knows(&known).unwrap() && !database.knows(&new).unwrap());
+        other.execute_batch("ROLLBACK").unwrap();
+        database.add(&new, Some(&known), || Ok(())).unwrap();
     }
 }

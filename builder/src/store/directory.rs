@@ -1,11 +1,15 @@
 //! Plain directories, on any file system. Where it can share blocks between files, clones cost no data.
+use std::collections::HashMap;
+use std::ffi::{OsStr, OsString};
 use std::fs::{self, DirBuilder};
 use std::io;
-use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::Path;
 
-use super::StoreError;
 use super::backend::Backend;
+use super::cache;
+use super::{StoreError, Time};
+use crate::step::StepId;
 use crate::transfer::clone::clone_tree;
 use crate::transfer::remove::remove_tree;
 
@@ -36,9 +40,41 @@ impl Backend for Directories {
         fs::rename(result, draft).map_err(|e| StoreError::io("take back", result, e))
     }
 
+    fn cache_name(&self, name: &OsStr) -> OsString {
+        cache::directory_name(name)
+    }
+
+    fn create_volume(&self, dir: &Path) -> Result<(), StoreError> {
+        make(dir)
+    }
+
+    fn clone_volume(&self, volume: &Path, clone: &Path) -> Result<(), StoreError> {
+        Ok(clone_tree(volume, clone, None)?)
+    }
+
+    fn move_volume(&self, from: &Path, to: &Path) -> Result<(), StoreError> {
+        fs::rename(from, to).map_err(|e| StoreError::io("put in place", to, e))
+    }
+
     fn discard(&self, dir: &Path) -> Result<(), StoreError> {
         Ok(remove_tree(dir)?)
     }
+}
+
+/// The whole results in `dir`, and when each was made.
+pub(super) fn results(dir: &Path) -> Result<HashMap<StepId, Time>, StoreError> {
+    let failed = |error| StoreError::io("read", dir, error);
+    let mut found = HashMap::new();
+    for entry in fs::read_dir(dir).map_err(failed)? {
+        let entry = entry.map_err(failed)?;
+        let Some(id) = entry.file_name().to_str().and_then(StepId::parse) else { continue };
+        if let Ok(made) = fs::metadata(entry.path().join("rootfs"))
+            && made.is_dir()
+        {
+            found.insert(id, Time(fs::metadata(entry.path()).map_err(failed)?.mtime()));
+        }
+    }
+    Ok(found)
 }
 
 fn make(dir: &Path) -> Result<(), StoreError> {

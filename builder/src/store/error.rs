@@ -29,6 +29,12 @@ pub enum StoreError {
         /// What SQLite said.
         source: rusqlite::Error,
     },
+    /// There is nothing to work on.
+    #[error("there is no store in {}; give the one that builds use, with --store=rsync:DIR", .dir.display())]
+    NoStore {
+        /// Where it was looked for.
+        dir: PathBuf,
+    },
     /// Anybody could put a result of his own there.
     #[error("the store {0} can be written by others (mode {mode:04o}); run: chmod go-w {0}", .dir.display())]
     WritableByOthers {
@@ -46,7 +52,7 @@ pub enum StoreError {
         id: StepId,
     },
     /// A result cannot be removed as others were made from it.
-    #[error("cannot delete {id}: {children} other results are built on it; delete those first")]
+    #[error("cannot delete {id}: {children} other result{} built on it; delete {} first", if *.children == 1 { " is" } else { "s are" }, if *.children == 1 { "that" } else { "those" })]
     HasChildren {
         /// The result.
         id: StepId,
@@ -76,7 +82,7 @@ fn explain_database(error: &rusqlite::Error) -> String {
         Some(ReadOnly | PermissionDenied | CannotOpen) => "it cannot be opened for writing",
         Some(DatabaseBusy) => "another process has kept it locked for a minute",
         Some(DatabaseCorrupt | NotADatabase) => {
-            "it is damaged; move it away, and the results register again as they are used"
+            "it is damaged; obuilder doctor --repair makes it anew from the results"
         }
         _ => return error.to_string(),
     };

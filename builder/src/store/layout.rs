@@ -2,7 +2,9 @@
 //!
 //! The store's directory is open to all; what is in it only to us. Trees of results belong to build users,
 //! who must not reach any but their own, and they reach that by other ways (a mount).
+use std::ffi::OsStr;
 use std::fs::{self, DirBuilder, Permissions};
+use std::io::{self, ErrorKind};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
@@ -26,7 +28,17 @@ pub(super) struct Layout {
     root: PathBuf,
 }
 
+/// Whether there is a store in `root`, of ours or of the original's making.
+pub(super) fn is_store(root: &Path) -> bool {
+    root.join("state").is_dir() || root.join("result").is_dir()
+}
+
 impl Layout {
+    /// The paths, without making anything.
+    pub(super) fn at(root: &Path) -> Self {
+        Self { root: root.to_owned() }
+    }
+
     /// Makes the directories that are missing, and closes those that are open to others.
     pub(super) fn create(root: &Path) -> Result<Self, StoreError> {
         let mut shared = DirBuilder::new();
@@ -46,7 +58,11 @@ impl Layout {
     }
 
     pub(super) fn result(&self, id: &StepId) -> PathBuf {
-        self.root.join("result").join(id.as_str())
+        self.results().join(id.as_str())
+    }
+
+    pub(super) fn results(&self) -> PathBuf {
+        self.root.join("result")
     }
 
     pub(super) fn drafts(&self) -> PathBuf {
@@ -55,6 +71,18 @@ impl Layout {
 
     pub(super) fn draft(&self, id: &StepId) -> PathBuf {
         self.drafts().join(id.as_str())
+    }
+
+    pub(super) fn caches(&self) -> PathBuf {
+        self.root.join("cache")
+    }
+
+    pub(super) fn cache(&self, name: &OsStr) -> PathBuf {
+        self.caches().join(name)
+    }
+
+    pub(super) fn cache_clones(&self) -> PathBuf {
+        self.root.join("cache-tmp")
     }
 
     pub(super) fn database(&self) -> PathBuf {
@@ -71,9 +99,10 @@ impl Layout {
 }
 
 fn make_private(dir: &Path) -> Result<(), StoreError> {
-    let failed = |error| StoreError::io("make the directory", dir, error);
+    let failed = |error: io::Error| StoreError::io("use as a directory", dir, error);
     match fs::metadata(dir) {
-        Ok(found) if found.mode() & 0o077 == 0 && found.is_dir() => Ok(()),
+        Ok(found) if !found.is_dir() => Err(failed(ErrorKind::NotADirectory.into())),
+        Ok(found) if found.mode() & 0o077 == 0 => Ok(()),
         Ok(_) => fs::set_permissions(dir, Permissions::from_mode(0o700)).map_err(failed),
         Err(_) => DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(failed),
     }

@@ -1,18 +1,21 @@
 //! A store in a directory of this machine, whatever its backend: finding, claiming, deleting, and clearing up.
-use std::ffi::OsStr;
+use std::collections::HashSet;
+use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::backend::Backend;
+use super::cache::lock_name;
 use super::database::Database;
+use super::directory::results;
 use super::draft::LocalDraft;
 use super::in_use::{Away, InUse, hold, take_away};
 use super::layout::Layout;
 use super::lock::{Held, Locks};
-use super::unsynced::{Doubtful, Unsynced};
-use super::{Claim, Finished, Store, StoreError};
+use super::unsynced::{Note, Unsynced};
+use super::{Claim, Entry, Finished, Store, StoreError, Volume};
 use crate::step::StepId;
 
 /// The lock of those who open a store. No id has this name.
@@ -40,8 +43,11 @@ impl<B: Backend> LocalStore<B> {
         drop(opening);
         let shelf = Shelf { layout, locks, database, unsynced, backend };
         shelf.unsynced.doubtful()?.iter().try_for_each(|doubtful| shelf.drop_doubtful(doubtful))?;
-        shelf.unsynced.noted()?.iter().try_for_each(|(id, base)| shelf.register(id, base.as_ref()))?;
+        for note in shelf.unsynced.noted()? {
+            shelf.is_in_place(&note)?;
+        }
         shelf.clear_drafts()?;
+        shelf.clear_clones()?;
         shelf.locks.sweep()?;
         Ok(Self(Arc::new(shelf)))
     }
@@ -104,6 +110,38 @@ impl<B: Backend> Store for LocalStore<B> {
         self.0.layout.draft(id).join("log")
     }
 
+    fn list(&self) -> Result<Vec<Entry>, StoreError> {
+        self.0.mark_used();
+        let there = results(&self.0.layout.results())?;
+        let rows = self.0.database.rows()?;
+        let known: HashSet<&StepId> = rows.iter().map(|row| &row.id).collect();
+        let unknown: Vec<_> = there
+            .iter()
+            .filter(|(id, _)| !known.contains(id))
+            .map(|(id, made)| (id.clone(), *made))
+            .collect();
+        let mut rows = if unknown.is_empty() {
+            rows
+        } else {
+            self.0.database.register(&unknown)?;
+            self.0.database.rows()?
+        };
+        rows.retain(|row| there.contains_key(&row.id));
+        Ok(rows)
+    }
+
+    fn cache(&self, name: &OsStr, owner: (u32, u32)) -> Result<Box<dyn Volume>, StoreError> {
+        self.0.volume(name, owner)
+    }
+
+    fn caches(&self) -> Result<Vec<OsString>, StoreError> {
+        self.0.volumes()
+    }
+
+    fn delete_cache(&self, name: &OsStr) -> Result<(), StoreError> {
+        self.0.remove_volume(name)
+    }
+
     fn delete(&self, id: &StepId) -> Result<(), StoreError> {
         let Some(_lock) = self.0.locks.try_exclusive(id.as_str())? else {
             return Err(StoreError::InUse { id: id.clone() });
@@ -120,7 +158,7 @@ impl<B: Backend> Store for LocalStore<B> {
 
     fn sync(&self) -> Result<(), StoreError> {
         self.0.mark_used();
-        self.0.unsynced.sync()
+        self.0.unsynced.sync(|note| self.0.is_in_place(note))
     }
 }
 
@@ -154,17 +192,25 @@ impl<B: Backend> Shelf<B> {
         }
     }
 
-    /// Gives `id` its row, if its builder was killed after it had put the result in place and before that.
-    fn register(&self, id: &StepId, base: Option<&StepId>) -> Result<(), StoreError> {
-        let lock = self.locks.try_exclusive(id.as_str())?;
-        if lock.is_none() || !self.is_there(id)? || self.database.knows(id)? {
-            return Ok(());
+    /// Whether what is noted is in place by now, or never will be. A result whose builder was killed after it had
+    /// put it there and before it registered it gets its row.
+    fn is_in_place(&self, note: &Note) -> Result<bool, StoreError> {
+        let Some(id) = &note.id else {
+            let Some(name) = note.volume() else { return Ok(true) };
+            return Ok(self.locks.try_exclusive(&lock_name(&name))?.is_some());
+        };
+        let Some(_making) = self.locks.try_exclusive(id.as_str())? else { return Ok(false) };
+        if self.is_there(id)? && !self.database.knows(id)? {
+            tracing::info!(%id, "registering a result whose builder was killed");
+            self.database.add(id, note.base().as_ref(), || Ok(()))?;
         }
-        tracing::info!(%id, "registering a result whose builder was killed");
-        self.database.add(id, base, || Ok(()))
+        Ok(true)
     }
 
-    fn drop_doubtful(&self, doubtful: &Doubtful) -> Result<(), StoreError> {
+    fn drop_doubtful(&self, doubtful: &Note) -> Result<(), StoreError> {
+        if let Some(name) = doubtful.volume() {
+            return self.drop_doubtful_volume(&name, doubtful);
+        }
         let Some(id) = &doubtful.id else { return doubtful.settle() };
         let _lock = self.locks.exclusive(id.as_str())?;
         if !doubtful.is_open() {
@@ -173,6 +219,14 @@ impl<B: Backend> Shelf<B> {
         tracing::warn!(%id, "dropped a result that may have been spoilt by a power failure");
         self.backend.discard(&self.layout.result(id))?;
         self.database.forget(id, || false)?;
+        doubtful.settle()
+    }
+
+    fn drop_doubtful_volume(&self, name: &OsStr, doubtful: &Note) -> Result<(), StoreError> {
+        if doubtful.is_open() && self.layout.cache(name).exists() {
+            tracing::warn!(?name, "dropped a cache that may have been spoilt by a power failure");
+            self.remove_volume(name)?;
+        }
         doubtful.settle()
     }
 
@@ -191,7 +245,11 @@ impl<B: Backend> Shelf<B> {
     fn clear_draft(&self, drafts: &Path, name: &OsStr) -> Result<(), StoreError> {
         let Some(id) = name.to_str() else { return Ok(()) };
         if let Some(_lock) = self.locks.try_exclusive(id)? {
-            tracing::info!(id, "removing what a killed build left");
+            tracing::info!(id, "removing what a killed process left");
+            // A result is put here to be deleted too; killed then, the process has left its row.
+            if let Some(id) = StepId::parse(id) {
+                self.database.forget(&id, || self.is_there(&id).unwrap_or(true))?;
+            }
             if let Err(error) = self.backend.discard(&drafts.join(name)) {
                 tracing::warn!("{error}");
             }
@@ -203,7 +261,7 @@ impl<B: Backend> Shelf<B> {
 impl<B: Backend> Drop for Shelf<B> {
     fn drop(&mut self) {
         self.mark_used();
-        if let Err(error) = self.unsynced.sync() {
+        if let Err(error) = self.unsynced.sync(|note| self.is_in_place(note)) {
             tracing::warn!("{error}");
         }
     }

@@ -1,6 +1,8 @@
 //! What every store does, whatever its backend; run on each by [`stores`].
 mod crash;
 mod disk;
+mod doctor;
+mod removal;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -173,10 +175,7 @@ fn a_result_that_others_are_built_on_is_not_deleted() {
     case.make(1, None);
     case.make(2, Some(1));
     let error = case.store.delete(&id(1)).unwrap_err().to_string();
-    assert_eq!(
-        error,
-        format!("cannot delete {}: 1 other results are built on it; delete those first", id(1))
-    );
+    assert_eq!(error, format!("cannot delete {}: 1 other result is built on it; delete that first", id(1)));
     assert!(case.found(1));
     case.store.delete(&id(2)).unwrap();
     assert_eq!(case.rows(), [row(1, 0, None)]);

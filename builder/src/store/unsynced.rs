@@ -4,12 +4,14 @@
 //! that a result might be there after a power failure with empty files in it. To sync after each step would
 //! cost it more than all the rest (and wait for whatever else the machine is writing). So each result is noted
 //! in `state/unsynced/BOOT/ID` before it is put in place: file systems keep the order of such changes. The note
-//! goes when the file system was synced; one from an earlier boot means that the result must go.
+//! goes when the file system was synced after that; one from an earlier boot means that the result must go.
 //!
 //! The note holds the id of what the result was made from, for a builder may be killed after it has put the
 //! result in place and before it has registered it.
+use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
 use std::io::{self, Write};
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -17,16 +19,20 @@ use super::StoreError;
 use super::system;
 use crate::step::StepId;
 
+/// How the notes about cache volumes begin. No id does.
+const VOLUME: &str = "cache-";
+
 pub(super) struct Unsynced {
     dir: PathBuf,
     this_boot: PathBuf,
     pending: AtomicBool,
 }
 
-/// The note of an earlier boot.
-pub(super) struct Doubtful {
+/// What was about to be put in place.
+pub(super) struct Note {
+    /// The result; `None` if it is about a cache volume.
     pub(super) id: Option<StepId>,
-    note: PathBuf,
+    path: PathBuf,
 }
 
 impl Unsynced {
@@ -37,88 +43,111 @@ impl Unsynced {
 
     /// Notes `id`, made from `base`, which is about to be put in place.
     pub(super) fn note(&self, id: &StepId, base: Option<&StepId>) -> Result<(), StoreError> {
-        let note = self.this_boot.join(id.as_str());
+        self.write(OsStr::new(id.as_str()), base.map_or("", StepId::as_str))
+    }
+
+    /// Notes the cache volume that the store calls `name`, which is about to be put in place.
+    pub(super) fn note_volume(&self, name: &OsStr) -> Result<(), StoreError> {
+        let mut note = OsString::from(VOLUME);
+        note.push(name);
+        self.write(&note, "")
+    }
+
+    fn write(&self, name: &OsStr, base: &str) -> Result<(), StoreError> {
+        let note = self.this_boot.join(name);
         let mut made = File::create(&note);
         if matches!(&made, Err(error) if error.kind() == io::ErrorKind::NotFound) {
             fs::create_dir_all(&self.this_boot).map_err(|e| StoreError::io("make", &self.this_boot, e))?;
             made = File::create(&note);
         }
-        let base = base.map_or("", StepId::as_str);
         let noted = made.and_then(|mut file| file.write_all(base.as_bytes()));
         noted.map_err(|e| StoreError::io("write", note, e))?;
         self.pending.store(true, Ordering::Release);
         Ok(())
     }
 
-    /// Brings everything noted to the device, whoever noted it. Does nothing if we noted nothing.
-    pub(super) fn sync(&self) -> Result<(), StoreError> {
+    /// Brings to the device whatever was noted, by whomever, and is in place by now. Does nothing if neither we
+    /// nor somebody who was killed noted anything.
+    pub(super) fn sync(
+        &self,
+        is_in_place: impl Fn(&Note) -> Result<bool, StoreError>,
+    ) -> Result<(), StoreError> {
         if !self.pending.swap(false, Ordering::AcqRel) {
             return Ok(());
         }
-        let done = self.sync_noted();
+        let done = self.sync_noted(is_in_place);
         if done.is_err() {
             self.pending.store(true, Ordering::Release);
         }
         done
     }
 
-    fn sync_noted(&self) -> Result<(), StoreError> {
-        let noted = list(&self.this_boot)?;
-        let failed = |error| StoreError::io("sync", &self.dir, error);
-        File::open(&self.dir).and_then(|dir| system::sync_file_system(&dir)).map_err(failed)?;
-        noted.iter().try_for_each(|note| remove(note))
-    }
-
-    /// What this boot noted and did not sync yet: each result, and what it was made from. Some of them are of
-    /// builders that were killed, so [`Unsynced::sync`] has something to do now.
-    pub(super) fn noted(&self) -> Result<Vec<(StepId, Option<StepId>)>, StoreError> {
-        let mut found = Vec::new();
-        for note in list(&self.this_boot)? {
-            let Some(id) = note.file_name().and_then(|name| name.to_str()).and_then(StepId::parse) else {
-                continue;
-            };
-            match fs::read_to_string(&note) {
-                Ok(base) => found.push((id, StepId::parse(&base))),
-                // Somebody has just synced.
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                Err(error) => return Err(StoreError::io("read", note, error)),
+    fn sync_noted(&self, is_in_place: impl Fn(&Note) -> Result<bool, StoreError>) -> Result<(), StoreError> {
+        let mut noted = Vec::new();
+        for note in notes(&self.this_boot)? {
+            if is_in_place(&note)? {
+                noted.push(note);
             }
         }
-        if !found.is_empty() {
+        let failed = |error| StoreError::io("sync", &self.dir, error);
+        File::open(&self.dir).and_then(|dir| system::sync_file_system(&dir)).map_err(failed)?;
+        noted.iter().try_for_each(|note| remove(&note.path))
+    }
+
+    /// What this boot noted and did not sync yet. Some of it is of builders that were killed, so
+    /// [`Unsynced::sync`] has something to do now.
+    pub(super) fn noted(&self) -> Result<Vec<Note>, StoreError> {
+        let notes = notes(&self.this_boot)?;
+        if !notes.is_empty() {
             self.pending.store(true, Ordering::Release);
         }
-        Ok(found)
+        Ok(notes)
     }
 
     /// What earlier boots noted and never synced.
-    pub(super) fn doubtful(&self) -> Result<Vec<Doubtful>, StoreError> {
+    pub(super) fn doubtful(&self) -> Result<Vec<Note>, StoreError> {
         let mut found = Vec::new();
         for boot in list(&self.dir)? {
             if boot != self.this_boot {
-                let notes = list(&boot)?.into_iter();
-                found.extend(notes.map(|note| Doubtful {
-                    id: note.file_name().and_then(|name| name.to_str()).and_then(StepId::parse),
-                    note,
-                }));
+                found.extend(notes(&boot)?);
             }
         }
         Ok(found)
     }
 }
 
-impl Doubtful {
+impl Note {
+    /// What the store calls the cache volume this is about, if it is about one.
+    pub(super) fn volume(&self) -> Option<OsString> {
+        let name = self.path.file_name()?.as_bytes().strip_prefix(VOLUME.as_bytes())?;
+        Some(OsStr::from_bytes(name).to_owned())
+    }
+
+    /// What the result was made from, if that is written down.
+    pub(super) fn base(&self) -> Option<StepId> {
+        fs::read_to_string(&self.path).ok().and_then(|text| StepId::parse(&text))
+    }
+
     /// Whether nobody else has settled it meanwhile.
     pub(super) fn is_open(&self) -> bool {
-        self.note.exists()
+        self.path.exists()
     }
 
     /// Its result is gone.
     pub(super) fn settle(&self) -> Result<(), StoreError> {
-        remove(&self.note)?;
+        remove(&self.path)?;
         // Fails while other notes are in it.
-        let _ = self.note.parent().map(fs::remove_dir);
+        let _ = self.path.parent().map(fs::remove_dir);
         Ok(())
     }
+}
+
+fn notes(boot: &Path) -> Result<Vec<Note>, StoreError> {
+    let note = |path: PathBuf| Note {
+        id: path.file_name().and_then(|name| name.to_str()).and_then(StepId::parse),
+        path,
+    };
+    Ok(list(boot)?.into_iter().map(note).collect())
 }
 
 fn list(dir: &Path) -> Result<Vec<PathBuf>, StoreError> {

@@ -55,6 +55,14 @@ pub enum TransferError {
         /// The destination, as seen inside the tree.
         path: PathBuf,
     },
+    /// An archive cannot be read, or holds what must not be unpacked.
+    #[error("cannot unpack {}: {source}", .path.display())]
+    Archive {
+        /// The archive.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: io::Error,
+    },
     /// Several sources and one name for all of them.
     #[error("When copying multiple items, the destination must end with '/'")]
     ManyToOne,

@@ -6,64 +6,69 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
-use std::rc::Rc;
+use std::sync::Arc;
 
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, open, openat, readlinkat};
 use nix::sys::stat::Mode;
 
 use super::descent::DIRECTORY;
+use super::explain;
 
 /// Links followed before a path counts as endless, as in Linux (path_resolution(7)).
 const MOST_LINKS: usize = 40;
 
 /// A directory of the tree, with the way that leads to it.
 #[derive(Clone)]
-pub(super) struct Place {
-    root: Rc<OwnedFd>,
-    below: Vec<(OsString, Rc<OwnedFd>)>,
+pub(crate) struct Place {
+    root: Arc<OwnedFd>,
+    below: Vec<(OsString, Arc<OwnedFd>)>,
 }
 
 /// Why a walk ended before its end.
-pub(super) enum Blocked {
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Blocked {
     /// This is neither a directory nor a link to one.
+    #[error("{} is not a directory", .0.display())]
     NotADirectory(PathBuf),
     /// The links do not end.
+    #[error("too many levels of symbolic links")]
     LinkLoop,
     /// A call failed on this.
+    #[error("{}: {}", .0.display(), explain(.1))]
     Io(PathBuf, io::Error),
 }
 
 /// Is asked for each directory that is missing, to make it; gives `ENOENT` if it does not want to.
-pub(super) type Make<'a> = &'a mut dyn FnMut(&Place, &OsStr) -> io::Result<()>;
+pub(crate) type Make<'a> = &'a mut dyn FnMut(&Place, &OsStr) -> io::Result<()>;
 
 impl Place {
-    pub(super) fn root(path: &Path) -> Result<Self, Errno> {
+    pub(crate) fn root(path: &Path) -> Result<Self, Errno> {
         let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
-        Ok(Self { root: Rc::new(open(path, flags, Mode::empty())?), below: Vec::new() })
+        Ok(Self { root: Arc::new(open(path, flags, Mode::empty())?), below: Vec::new() })
     }
 
-    pub(super) fn dir(&self) -> BorrowedFd<'_> {
+    pub(crate) fn dir(&self) -> BorrowedFd<'_> {
         self.below.last().map_or(self.root.as_fd(), |(_, fd)| fd.as_fd())
     }
 
     /// Its path, as seen inside the tree.
-    pub(super) fn path(&self) -> PathBuf {
+    pub(crate) fn path(&self) -> PathBuf {
         let mut path = PathBuf::from("/");
         path.extend(self.below.iter().map(|(name, _)| name));
         path
     }
 
     /// The directory `name` in this one; a link is not followed.
-    pub(super) fn open_child(&self, name: &OsStr) -> Result<Self, Errno> {
+    pub(crate) fn open_child(&self, name: &OsStr) -> Result<Self, Errno> {
         let fd = openat(self.dir(), name, DIRECTORY, Mode::empty())?;
         let mut child = self.clone();
-        child.below.push((name.to_owned(), Rc::new(fd)));
+        child.below.push((name.to_owned(), Arc::new(fd)));
         Ok(child)
     }
 
     /// Follows `path` from here.
-    pub(super) fn walk(&self, path: &OsStr, make: Make<'_>) -> Result<Self, Blocked> {
+    pub(crate) fn walk(&self, path: &OsStr, make: Make<'_>) -> Result<Self, Blocked> {
         let mut here = self.clone();
         let mut left = Vec::new();
         let mut links = 0;
@@ -106,7 +111,7 @@ impl Place {
         }
         match opened {
             Ok(fd) => {
-                self.below.push((name.to_owned(), Rc::new(fd)));
+                self.below.push((name.to_owned(), Arc::new(fd)));
                 Ok(None)
             }
             Err(Errno::ELOOP | Errno::ENOTDIR) => match readlinkat(self.dir(), name) {

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use obuilder::host::lock::Lock;
 use obuilder::host::{Host, SystemHost};
+use obuilder::sandbox::pool::Uids;
 use obuilder::sandbox::{Cancel, Command, Sandbox, SandboxError, Status, UserConfig, UserSandbox, View};
 
 /// Dropped last to first: the account goes before its directory.
@@ -47,7 +48,7 @@ impl Fixture {
     fn below(dir: tempfile::TempDir, uid: u32, account: AccountGuard) -> Self {
         let at = |name: &str| dir.path().join(name);
         let (rootfs, state, home, prefix) = (at("rootfs"), at("state"), at("home"), at("prefix"));
-        let sandbox = sandbox(uid, &state, &home, View::Direct { prefix: Some(prefix.clone()) });
+        let sandbox = sandbox(Uids::one(uid), &state, &home, View::Direct { prefix: Some(prefix.clone()) });
         fs::create_dir_all(rootfs.join("local/bin")).unwrap();
         fs::write(rootfs.join(".obuilder_profile.sh"), "").unwrap();
         let (owner, group) = sandbox.owner(&obuilder::spec::User::default()).unwrap();
@@ -59,7 +60,13 @@ impl Fixture {
 
     /// Makes the sandbox anew, with another view.
     pub(crate) fn configure(&mut self, view: View) {
-        self.sandbox = sandbox(self.uid, &self.state, &self.home, view);
+        self.sandbox = sandbox(Uids::one(self.uid), &self.state, &self.home, view);
+    }
+
+    /// Makes the sandbox anew, with other users.
+    pub(crate) fn with_uids(&mut self, uids: &str) {
+        let view = View::Direct { prefix: Some(self.prefix.clone()) };
+        self.sandbox = sandbox(uids.parse().unwrap(), &self.state, &self.home, view);
     }
 
     /// `sh -c SCRIPT` in `/`.
@@ -119,9 +126,9 @@ pub(crate) fn block_on<F: Future>(future: F) -> F::Output {
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(future)
 }
 
-fn sandbox(uid: u32, state: &Path, home: &Path, view: View) -> UserSandbox {
+fn sandbox(uids: Uids, state: &Path, home: &Path, view: View) -> UserSandbox {
     let (state, home) = (state.to_owned(), home.to_owned());
-    let config = UserConfig { uid, view, state, home, executable: env!("CARGO_BIN_EXE_obuilder").into() };
+    let config = UserConfig { uids, view, state, home, executable: env!("CARGO_BIN_EXE_obuilder").into() };
     UserSandbox::new(config, Box::new(SystemHost::default())).unwrap()
 }
 

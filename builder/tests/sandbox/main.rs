@@ -5,4 +5,5 @@ mod ending;
 mod file_system;
 mod fixture;
 mod secrets;
+mod several_users;
 mod surroundings;

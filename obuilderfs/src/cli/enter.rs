@@ -11,7 +11,7 @@ use crate::platform::{self, Entering};
 /// Runs a command as a user in a private view of its tree: its home and the mount point are the same
 /// directories of one file system, and no other user is in sight.
 #[derive(Debug, Parser)]
-#[command(name = "obuilderfs enter")]
+#[command(name = "obuilderfs enter", bin_name = "obuilderfs enter")]
 pub(super) struct Enter {
     /// The mount point.
     mountpoint: PathBuf,

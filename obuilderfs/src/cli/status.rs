@@ -14,7 +14,7 @@ use crate::platform;
 
 /// Shows what a mount is doing: views, users, nodes, requests and how long they take.
 #[derive(Debug, Parser)]
-#[command(name = "obuilderfs status")]
+#[command(name = "obuilderfs status", bin_name = "obuilderfs status")]
 pub(super) struct Status {
     /// The mount point.
     mountpoint: PathBuf,

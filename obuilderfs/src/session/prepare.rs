@@ -33,8 +33,12 @@ pub(super) fn prepare(mount: &Mount) -> Result<Vec<Prepared>, MountError> {
     let mountpoints: Vec<PathBuf> =
         mount.maps.iter().map(|map| check_mountpoint(&map.mountpoint)).collect::<Result<_, _>>()?;
     for (index, mountpoint) in mountpoints.iter().enumerate() {
-        if let Some(other) = mountpoints[..index].iter().find(|other| mountpoint.starts_with(other)) {
-            return Err(MountError::Nested { inner: mountpoint.clone(), outer: other.clone() });
+        for other in &mountpoints[..index] {
+            let (inner, outer) =
+                if mountpoint.starts_with(other) { (mountpoint, other) } else { (other, mountpoint) };
+            if inner.starts_with(outer) {
+                return Err(MountError::Nested { inner: inner.clone(), outer: outer.clone() });
+            }
         }
     }
     let maps = mount.maps.iter().zip(&mountpoints).enumerate();

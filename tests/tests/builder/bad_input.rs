@@ -37,7 +37,7 @@ fn a_uid_that_is_no_number_is_refused() {
     for uid in ["abc", "-1", "99999999999", "7.5", ""] {
         let ended = build_with(&build, &format!("--uid={uid}"));
         assert_eq!(ended.code, Some(2), "{ended:?}");
-        let begins = format!("obuilder: invalid value '{uid}' for '--uid <UID>': ");
+        let begins = format!("obuilder: invalid value '{uid}' for '--uid <UID[-LAST]>': ");
         assert!(ended.stderr.starts_with(&begins), "{}", ended.stderr);
         assert!(ended.stderr.ends_with("\nhint: --help shows what it takes\n"), "{}", ended.stderr);
         assert!(ended.stdout.is_empty(), "{}", ended.stdout);

@@ -192,3 +192,12 @@ fn the_account_stays_and_is_used_again() {
     build.steps(&["echo two"]).done();
     assert_eq!(account(), made);
 }
+
+#[test]
+fn a_step_begins_with_no_signal_blocked() {
+    if !can_build() {
+        return;
+    }
+    let ended = Build::new().steps(&["grep SigBlk /proc/self/status"]).done();
+    assert_eq!(ended.said(), ["SigBlk:\t0000000000000000"]);
+}

@@ -150,3 +150,37 @@ fn both_outputs_come_in_the_order_they_were_written() {
     assert_eq!(ended.said()[..10], words.iter().map(String::as_str).collect::<Vec<_>>()[..]);
     assert!(ended.stdout.contains("no newline---> saved as"), "{}", ended.stdout);
 }
+
+#[test]
+fn a_cache_volume_is_kept_from_step_to_step_and_from_user_to_user() {
+    if !can_build() {
+        return;
+    }
+    let mut build = Build::new();
+    let step = |command: &str| {
+        format!(
+            "(run (cache (brew/c (target /home/obuilder/.cache/brew)) (tools (target /usr/local/var))) (shell \"{command}\"))"
+        )
+    };
+    let ended = build
+        .run(&format!(
+            "((from empty) {} {} (run (shell \"ls -A ~/.cache/brew /usr/local/var\")))",
+            step("echo one > ~/.cache/brew/f; echo two > ~/local/var/g"),
+            step(
+                "cat ~/.cache/brew/f ~/local/var/g; stat -c %U ~/.cache/brew/f; echo three > ~/.cache/brew/f"
+            ),
+        ))
+        .done();
+    let home = build.result(ended.id()).join("rootfs");
+    assert_eq!(ended.said()[..3], ["one", "two", &build.user.name()]);
+    assert!(names(&home.join(".cache/brew")).is_empty() && names(&home.join("local/var")).is_empty());
+    build.user = Build::new().user;
+    let ended = build
+        .run(&format!(
+            "((from empty) {})",
+            step("cat ~/.cache/brew/f; echo four > ~/.cache/brew/f; echo mine")
+        ))
+        .done();
+    assert_eq!(ended.said(), ["three", "mine"]);
+    assert_eq!(build.left_behind(), Vec::<String>::new());
+}

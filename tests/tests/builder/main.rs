@@ -5,13 +5,17 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stderr)]
 
 mod bad_input;
+mod bad_input_table;
 mod bad_specs;
 mod cleaning_up;
 mod copying;
 mod environment;
 mod example;
 mod file_system;
+mod killed_at_random;
 mod several_at_once;
+mod sharing_a_store;
+mod store_commands;
 
 use obuilder_tests::build::Ended;
 use obuilder_tests::{Need, require};

@@ -318,3 +318,14 @@ fn a_write_clears_the_set_id_bits_of_a_file() {
         (before, written, describe(&path))
     });
 }
+
+#[test]
+fn whether_a_file_is_a_terminal_is_answered_without_a_word_in_the_log() {
+    if !can_mount() {
+        return;
+    }
+    let twin = Twin::new(41_680);
+    let answer = twin.same(|dir| nix::unistd::isatty(File::create(dir.join("file")).unwrap()));
+    assert_eq!(answer, Ok(false));
+    assert_eq!(twin.log(), "");
+}

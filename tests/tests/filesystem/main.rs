@@ -7,6 +7,7 @@
 mod attacker;
 mod attributes;
 mod command_line;
+mod commands;
 mod directories;
 mod files;
 mod into_the_root;
@@ -18,6 +19,7 @@ mod permissions;
 mod private_views;
 mod retirement;
 mod scoreboard;
+mod service;
 mod several_views;
 mod stress;
 mod views;

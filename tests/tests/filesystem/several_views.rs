@@ -128,3 +128,20 @@ fn what_one_user_does_is_seen_by_another_who_stands_in_the_same_directory() {
         );
     });
 }
+
+#[test]
+fn two_mounts_of_one_process_show_each_others_changes() {
+    if !can_mount() {
+        return;
+    }
+    let world = World::new();
+    let (user, local) = world.resident(44_023);
+    user.mkdir(&local.join("d"));
+    let build_home = world.scratch.dir("build-home");
+    let map = format!("--map={}=.", build_home.display());
+    let prefix = world.mount_with(&[&map]);
+    let at_home = || user.run(|| look(&build_home.join("local/d"), "x"));
+    let at_prefix = || user.run(|| look(&prefix.point().join("d"), "x"));
+    follow(&local.join("d"), |step| user.run(|| step(&prefix.point().join("d"))), at_home);
+    follow(&local.join("d"), |step| user.run(|| step(&build_home.join("local/d"))), at_prefix);
+}

@@ -7,7 +7,7 @@ use nix::fcntl::{OFlag, open, openat};
 use nix::mount::{MsFlags, mount};
 use nix::sys::stat::Mode;
 
-use super::secrets::{Bound, Secrets};
+use super::secrets::{Bound, Secrets, as_user};
 use super::supervisor::not_started;
 use crate::sandbox::paths::LOCAL;
 use crate::sandbox::plan::{Plan, Report};
@@ -23,6 +23,7 @@ pub(super) fn build(plan: &Plan) -> Result<Bound, Report> {
     let local = plan.prefix.as_ref().map(|_| local_of(&home, &plan.home_source)).transpose()?;
     let tmp = directory(&plan.scratch.join("tmp"))?;
     let var_tmp = directory(&plan.scratch.join("var-tmp"))?;
+    let caches = plan.caches.iter().map(|(source, _)| directory(source)).collect::<Result<Vec<_>, _>>()?;
     let secrets = Secrets::write(plan)?;
 
     bind_if_there(&tmp, Path::new("/tmp"))?;
@@ -31,6 +32,9 @@ pub(super) fn build(plan: &Plan) -> Result<Bound, Report> {
     bind_at(&home, &plan.home)?;
     if let (Some(local), Some(prefix)) = (&local, &plan.prefix) {
         bind_at(local, prefix)?;
+    }
+    for (cache, (_, target)) in caches.iter().zip(&plan.caches) {
+        bind_cache(cache, target, plan)?;
     }
     let bound = secrets.bind(plan)?;
     processes()?;
@@ -68,6 +72,16 @@ fn bind_if_there(source: &OwnedFd, target: &Path) -> Result<(), Report> {
 fn bind_at(source: &OwnedFd, target: &Path) -> Result<(), Report> {
     fs::create_dir_all(target).map_err(|e| not_started(format!("make {}", target.display()), e))?;
     bind(source, target)
+}
+
+/// The mount point is made by the user, who may not make it everywhere, and stays.
+fn bind_cache(cache: &OwnedFd, target: &Path, plan: &Plan) -> Result<(), Report> {
+    as_user(plan, || fs::create_dir_all(target))
+        .map_err(|e| not_started(format!("show a cache at {}", target.display()), e))?;
+    bind(cache, target)?;
+    let flags = MsFlags::MS_BIND | MsFlags::MS_REMOUNT | MsFlags::MS_NOSUID | MsFlags::MS_NODEV;
+    mount(None::<&str>, target, None::<&str>, flags, None::<&str>)
+        .map_err(|e| not_started(format!("shut in the cache at {}", target.display()), e.desc()))
 }
 
 fn shared_memory() -> Result<(), Report> {

@@ -155,7 +155,7 @@ fn nearest(path: &Path) -> &Path {
 }
 
 /// Does `act` with the user's rights, for what it touches may be links of the user's making.
-fn as_user(plan: &Plan, act: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
+pub(super) fn as_user(plan: &Plan, act: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
     setegid(Gid::from_raw(plan.gid))?;
     seteuid(Uid::from_raw(plan.uid))?;
     let done = act();

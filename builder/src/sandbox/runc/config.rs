@@ -27,6 +27,8 @@ pub struct Container {
     pub files: Vec<(PathBuf, PathBuf)>,
     /// Directories it may write to: source on the host, and target.
     pub caches: Vec<(PathBuf, PathBuf)>,
+    /// Single files it may read, bound last: source on the host, and target.
+    pub secrets: Vec<(PathBuf, PathBuf)>,
     /// Whether sync(2) and its like do nothing.
     pub fast_sync: bool,
 }
@@ -135,11 +137,15 @@ fn mounts(container: &Container) -> Result<Vec<Value>, NotUnicode> {
         kernel("tmpfs", "shm", "/dev/shm", &["nosuid", "noexec", "nodev", "mode=1777", "size=65536k"]),
         kernel("mqueue", "mqueue", "/dev/mqueue", &["nosuid", "noexec", "nodev"]),
     ];
+    let read_only = ["rbind", "rprivate", "ro"];
     for (source, target) in &container.files {
-        mounts.push(bind(source, target, &["rbind", "rprivate", "ro"])?);
+        mounts.push(bind(source, target, &read_only)?);
     }
     for (source, target) in &container.caches {
         mounts.push(bind(source, target, &["rbind", "nosuid", "nodev", "rw"])?);
+    }
+    for (source, target) in &container.secrets {
+        mounts.push(bind(source, target, &read_only)?);
     }
     Ok(mounts)
 }

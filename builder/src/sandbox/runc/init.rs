@@ -12,11 +12,10 @@ use nix::sys::memfd::{MFdFlags, memfd_create};
 /// Compiled by `build.rs` from `init/`; empty for architectures it is not written for.
 const PROGRAM: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/init"));
 
-/// Where the container finds it: it is given as standard input.
-pub(super) const PATH: &str = "/proc/self/fd/0";
+/// Where the container finds it.
+pub(super) const PATH: &str = "/proc/self/fd/3";
 
-/// The program, in memory. A runtime gives the standard streams to the step's user, so each step has one of
-/// its own, which nobody can write to.
+/// The program, in memory, where nobody can change it.
 pub(super) fn program() -> io::Result<OwnedFd> {
     if PROGRAM.is_empty() {
         let why = format!("obuilder does not run containers on {}", std::env::consts::ARCH);
@@ -24,7 +23,8 @@ pub(super) fn program() -> io::Result<OwnedFd> {
     }
     let mut file = File::from(memory()?);
     file.write_all(PROGRAM)?;
-    let seals = SealFlag::F_SEAL_WRITE | SealFlag::F_SEAL_GROW | SealFlag::F_SEAL_SHRINK | SealFlag::F_SEAL_SEAL;
+    let seals =
+        SealFlag::F_SEAL_WRITE | SealFlag::F_SEAL_GROW | SealFlag::F_SEAL_SHRINK | SealFlag::F_SEAL_SEAL;
     fcntl(&file, FcntlArg::F_ADD_SEALS(seals))?;
     Ok(file.into())
 }

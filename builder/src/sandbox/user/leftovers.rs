@@ -1,10 +1,49 @@
 //! What a step must not leave behind, and guards that see to it, also when it fails or is cancelled.
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use obuilderfs::scoreboard::Scoreboard;
 
-use super::SandboxError;
+use super::users::lock_name;
+use super::{SandboxError, Scratch, pool};
+use crate::host::lock::{Lock, Taken};
 use crate::host::{Host, Process, names};
+
+/// Clears away what builders that were killed left of their steps: scratch directories in `state`, named by uid,
+/// and that uid's processes and link on the scoreboard.
+pub(in super::super) fn clear(
+    host: &dyn Host,
+    state: &Path,
+    scoreboard: Option<&Path>,
+) -> Result<(), SandboxError> {
+    for (uid, _lock) in abandoned(host, state)? {
+        tracing::info!("removing what a killed build left of uid {uid}");
+        let _scratch = Scratch::left_over(state, uid);
+        Processes::of(host, uid)?.end()?;
+        if let Some(scoreboard) = scoreboard.filter(|scoreboard| scoreboard.exists()) {
+            Scoreboard::open(scoreboard)?.clear(uid)?;
+        }
+    }
+    Ok(())
+}
+
+/// What [`clear`] would remove of `state`.
+pub(in super::super) fn find(host: &dyn Host, state: &Path) -> Result<Vec<PathBuf>, SandboxError> {
+    let found = abandoned(host, state)?.into_iter();
+    Ok(found.map(|(uid, _lock)| Scratch::left_over_path(state, uid)).collect())
+}
+
+/// The uids that have a scratch directory in `state` and no step that runs: whoever uses a uid has its lock.
+fn abandoned(host: &dyn Host, state: &Path) -> Result<Vec<(u32, Lock)>, SandboxError> {
+    let mut found = Vec::new();
+    for uid in Scratch::uids_in(state)? {
+        if pool::is_ours(host, uid)?
+            && let Taken::Ours(lock) = Lock::try_take(host.lock_dir(), &lock_name(uid))?
+        {
+            found.push((uid, lock));
+        }
+    }
+    Ok(found)
+}
 
 /// The processes of a build user. When dropped, all of them are killed.
 pub(super) struct Processes<'a> {

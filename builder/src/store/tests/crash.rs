@@ -49,6 +49,21 @@ fn a_second_process_waits_for_the_first_and_gets_what_it_made() {
 }
 
 #[test]
+fn a_deletion_that_was_cut_short_is_finished_by_the_next_one_to_open_the_store() {
+    let mut case = Case::new();
+    case.make(1, None);
+    case.make(2, Some(1));
+    let away = |number| {
+        let (result, draft) = (format!("result/{}", id(number)), format!("result-tmp/{}", id(number)));
+        fs::rename(case.path(&result), case.path(&draft)).unwrap();
+    };
+    away(2);
+    case.reopen();
+    assert_eq!(case.rows(), [row(1, 0, None)]);
+    assert!(case.names("result-tmp").is_empty());
+}
+
+#[test]
 fn what_a_killed_process_left_is_removed_and_never_taken() {
     let mut case = Case::new();
     let mut other = start_other(&case);
@@ -108,6 +123,17 @@ fn a_result_whose_builder_was_killed_before_it_registered_it_gets_its_row() {
     assert_eq!(case.rows(), [row(1, 0, None)]);
     case.reopen();
     assert_eq!(case.rows(), [row(1, 1, None), row(2, 0, Some(1))]);
+}
+
+#[test]
+fn what_another_is_just_putting_in_place_is_not_taken_for_synced() {
+    let case = Case::new();
+    case.make(1, None);
+    let _draft = case.draft(2, Some(1));
+    let boot = case.names("state/unsynced").remove(0);
+    fs::write(case.path("state/unsynced").join(&boot).join(id(2).as_str()), id(1).as_str()).unwrap();
+    case.store.sync().unwrap();
+    assert_eq!(case.names(&format!("state/unsynced/{boot}")), [id(2).to_string()]);
 }
 
 #[test]

@@ -10,7 +10,7 @@ fn a_damaged_database_is_named_with_what_to_do() {
     }
     fs::write(&path, vec![b'x'; 10_000]).unwrap();
     let error = open(&url(case.temp.path())).err().unwrap().to_string();
-    let why = "it is damaged; move it away, and the results register again as they are used";
+    let why = "it is damaged; obuilder doctor --repair makes it anew from the results";
     assert_eq!(error, format!("cannot use the database {}: {why}", path.display()));
 }
 

@@ -19,6 +19,12 @@ const CHUNK: usize = 1 << 27;
 // FICLONE of ioctl_ficlone(2): _IOW(0x94, 9, int).
 nix::ioctl_write_int_bad!(ficlone, nix::request_code_write!(0x94, 9, size_of::<libc::c_int>()));
 
+/// Lets two names change places, in one step.
+pub(in super::super) fn exchange(one: &Path, other: &Path) -> io::Result<()> {
+    use nix::fcntl::{AT_FDCWD, RenameFlags, renameat2};
+    Ok(renameat2(AT_FDCWD, one, AT_FDCWD, other, RenameFlags::RENAME_EXCHANGE)?)
+}
+
 /// Makes the regular file `name` in `dir`, sharing the blocks of `source` if `reflink` does not rule it out.
 pub(in super::super) fn create_clone(
     source: BorrowedFd<'_>,

@@ -1,10 +1,10 @@
 //! macOS: `fclonefileat`; no `copy_file_range`, no bind mounts, no device nodes below a directory descriptor.
 #![allow(unsafe_code)]
-use std::ffi::{CStr, OsStr};
+use std::ffi::{CStr, CString, OsStr};
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, openat};
@@ -15,6 +15,15 @@ use super::{Created, Reflink};
 
 /// `CLONE_NOOWNERCOPY` of clonefile(2): the clone belongs to the caller, as a created file does.
 const CLONE_NOOWNERCOPY: u32 = 0x0002;
+
+/// Lets two names change places, in one step.
+pub(in super::super) fn exchange(one: &Path, other: &Path) -> io::Result<()> {
+    let name = |path: &Path| CString::new(path.as_os_str().as_bytes());
+    let (one, other) = (name(one)?, name(other)?);
+    // SAFETY: both are strings that end in NUL and live through the call.
+    Errno::result(unsafe { libc::renamex_np(one.as_ptr(), other.as_ptr(), libc::RENAME_SWAP) })?;
+    Ok(())
+}
 
 /// Makes the regular file `name` in `dir`, sharing the blocks of `source` if `reflink` does not rule it out.
 pub(in super::super) fn create_clone(

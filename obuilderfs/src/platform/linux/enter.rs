@@ -119,6 +119,10 @@ fn run(entering: &Entering) -> Result<u8, EnterError> {
     if let Ok(here) = std::env::current_dir() {
         command.current_dir(here);
     }
+    let mask = SigSet::thread_get_mask().unwrap_or_else(|_| SigSet::empty());
+    let restore = move || mask.thread_set_mask().map_err(io::Error::from);
+    // SAFETY: between fork and exec the closure makes one system call; it takes no lock and no memory.
+    unsafe { command.pre_exec(restore) };
     let passed_on = passed_on_signals();
     let mut child =
         command.spawn().map_err(|source| EnterError::Command { command: PathBuf::from(program), source })?;
@@ -155,7 +159,7 @@ fn become_user(command: &mut Command, uid: u32) {
     unsafe { command.pre_exec(become_user) };
 }
 
-/// Signals that are the command's: the terminal's reach it anyway, the others are passed on.
+/// Signals that are the command's, blocked here from now on: the terminal's reach it anyway, the others are passed on.
 fn passed_on_signals() -> SigSet {
     let mut signals = SigSet::empty();
     for signal in [Signal::SIGINT, Signal::SIGQUIT, Signal::SIGTERM, Signal::SIGHUP] {

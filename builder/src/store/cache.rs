@@ -1,0 +1,221 @@
+//! Cache volumes: directories by name that steps keep things in, and that no result depends on.
+//!
+//! A step works on a clone of the volume. When it ends, well or not, its clone becomes the volume, unless another
+//! step's has since this one was made: the first to finish wins, and what the others did is dropped. So nobody
+//! waits for anybody, and nobody sees half of what another does.
+use std::ffi::{OsStr, OsString};
+use std::fs::{self, File, Permissions};
+use std::io;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::StoreError;
+use super::backend::Backend;
+use super::local::Shelf;
+use super::lock::Held;
+
+/// A step's clone of a cache volume. Dropping it releases it too, and tells nobody if that fails.
+pub trait Volume: Send {
+    /// The directory to write to.
+    fn dir(&self) -> &Path;
+
+    /// Makes it the volume, unless another was first.
+    ///
+    /// # Errors
+    /// It could not be put in place; the volume is as it was then.
+    fn release(self: Box<Self>) -> Result<(), StoreError>;
+}
+
+struct LocalVolume<B: Backend> {
+    shelf: Arc<Shelf<B>>,
+    name: OsString,
+    dir: PathBuf,
+    /// The volume it was cloned from, held open so that no other can have its number.
+    origin: File,
+    released: bool,
+    /// Freed after the directory is gone: fields go in this order, after `drop`.
+    _lock: Held,
+}
+
+impl<B: Backend> Shelf<B> {
+    /// A clone of the cache volume `name`, whose root belongs to `owner`.
+    pub(super) fn volume(
+        self: &Arc<Self>,
+        name: &OsStr,
+        (uid, gid): (u32, u32),
+    ) -> Result<Box<dyn Volume>, StoreError> {
+        let name = self.backend.cache_name(name);
+        let lock = self.locks.exclusive(&lock_name(&name))?;
+        let master = self.layout.cache(&name);
+        if !master.exists() {
+            self.backend.create_volume(&master)?;
+            own(&master, uid, gid)?;
+        }
+        let origin = File::open(&master).map_err(|e| StoreError::io("open", &master, e))?;
+        let (dir, held) = self.place(&name)?;
+        let cloned = self.backend.clone_volume(&master, &dir).and_then(|()| own(&dir, uid, gid));
+        if let Err(error) = cloned {
+            self.backend.discard(&dir)?;
+            return Err(error);
+        }
+        drop(lock);
+        let shelf = Arc::clone(self);
+        Ok(Box::new(LocalVolume { shelf, name, dir, origin, released: false, _lock: held }))
+    }
+
+    /// A free place for a clone, `cache-tmp/N-NAME`, and the right to it.
+    fn place(&self, name: &OsStr) -> Result<(PathBuf, Held), StoreError> {
+        let mut number = 0;
+        loop {
+            let mut numbered = OsString::from(format!("{number}-"));
+            numbered.push(name);
+            if let Some(held) = self.locks.try_exclusive(&clone_lock(&numbered))? {
+                let dir = self.layout.cache_clones().join(numbered);
+                self.backend.discard(&dir)?;
+                return Ok((dir, held));
+            }
+            number += 1;
+        }
+    }
+
+    /// Removes the clones nobody works on: their processes were killed. What cannot be removed now is in the way
+    /// of nobody.
+    pub(super) fn clear_clones(&self) -> Result<(), StoreError> {
+        for name in names(&self.layout.cache_clones())? {
+            if let Some(_lock) = self.locks.try_exclusive(&clone_lock(&name))?
+                && let Err(error) = self.backend.discard(&self.layout.cache_clones().join(&name))
+            {
+                tracing::warn!("{error}");
+            }
+        }
+        Ok(())
+    }
+
+    /// The volumes there are, as they are called in the store.
+    pub(super) fn volumes(&self) -> Result<Vec<OsString>, StoreError> {
+        names(&self.layout.caches())
+    }
+
+    /// Removes the volume `name`, so called in the store. Steps that work on clones of it lose them at their end.
+    pub(super) fn remove_volume(&self, name: &OsStr) -> Result<(), StoreError> {
+        let _lock = self.locks.exclusive(&lock_name(name))?;
+        let (away, _held) = self.place(name)?;
+        self.backend.move_volume(&self.layout.cache(name), &away)?;
+        self.backend.discard(&away)
+    }
+}
+
+impl<B: Backend> LocalVolume<B> {
+    fn finish(&mut self) -> Result<(), StoreError> {
+        if std::mem::replace(&mut self.released, true) {
+            return Ok(());
+        }
+        let replaced = self.replace();
+        // Either it is the old one now, or it has lost.
+        let discarded = self.shelf.backend.discard(&self.dir);
+        replaced.and(discarded)
+    }
+
+    /// Puts it in the volume's place, if that is still the one it was cloned from.
+    fn replace(&self) -> Result<(), StoreError> {
+        let shelf = &self.shelf;
+        let _lock = shelf.locks.exclusive(&lock_name(&self.name))?;
+        let master = shelf.layout.cache(&self.name);
+        if !self.is_origin(&master)? {
+            tracing::debug!("{} was changed by another step first", master.display());
+            return Ok(());
+        }
+        let (away, _held) = shelf.place(&self.name)?;
+        shelf.unsynced.note_volume(&self.name)?;
+        shelf.backend.move_volume(&master, &away)?;
+        if let Err(error) = shelf.backend.move_volume(&self.dir, &master) {
+            shelf.backend.move_volume(&away, &master)?;
+            return Err(error);
+        }
+        shelf.backend.discard(&away)
+    }
+
+    fn is_origin(&self, master: &Path) -> Result<bool, StoreError> {
+        let ours = self.origin.metadata().map_err(|e| StoreError::io("read", master, e))?;
+        match fs::metadata(master) {
+            Ok(now) => Ok((now.dev(), now.ino()) == (ours.dev(), ours.ino())),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(StoreError::io("read", master, error)),
+        }
+    }
+}
+
+impl<B: Backend> Volume for LocalVolume<B> {
+    fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    fn release(mut self: Box<Self>) -> Result<(), StoreError> {
+        self.finish()
+    }
+}
+
+impl<B: Backend> Drop for LocalVolume<B> {
+    fn drop(&mut self) {
+        if let Err(error) = self.finish() {
+            tracing::warn!("{error}");
+        }
+    }
+}
+
+fn own(dir: &Path, uid: u32, gid: u32) -> Result<(), StoreError> {
+    let owned = chown(dir, Some(uid), Some(gid));
+    owned
+        .and_then(|()| fs::set_permissions(dir, Permissions::from_mode(0o755)))
+        .map_err(|e| StoreError::io("change the owner of", dir, e))
+}
+
+fn names(dir: &Path) -> Result<Vec<OsString>, StoreError> {
+    let failed = |error| StoreError::io("read", dir, error);
+    fs::read_dir(dir)
+        .map_err(failed)?
+        .map(|entry| entry.map(|entry| entry.file_name()).map_err(failed))
+        .collect()
+}
+
+/// Held while a volume is cloned or replaced.
+pub(super) fn lock_name(name: &OsStr) -> String {
+    format!("cache-{}", dataset_name(name))
+}
+
+/// Held while a step works on the clone.
+pub(super) fn clone_lock(name: &OsStr) -> String {
+    format!("cache-tmp-{}", dataset_name(name))
+}
+
+/// As OBuilder's rsync store calls a cache, by its own name, but for those that cannot be a file's.
+pub(super) fn directory_name(name: &OsStr) -> OsString {
+    escaped(name, |at, byte| matches!(byte, b'/' | b'%' | 0) || (at == 0 && byte == b'.'))
+}
+
+/// As OBuilder's btrfs and zfs stores call a cache: `c-`, and every byte that is not plain as `%xx`.
+pub(super) fn dataset_name(name: &OsStr) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._".contains(&byte);
+    format!("c-{}", escaped(name, |_, byte| !plain(byte)).to_string_lossy())
+}
+
+/// No two names become the same, as what stands for a byte begins with one that never stands for itself.
+fn escaped(name: &OsStr, must_escape: impl Fn(usize, u8) -> bool) -> OsString {
+    let mut bytes = Vec::new();
+    for (at, &byte) in name.as_bytes().iter().enumerate() {
+        if must_escape(at, byte) {
+            bytes.extend(format!("%{byte:02x}").bytes());
+        } else {
+            bytes.push(byte);
+        }
+    }
+    if bytes.is_empty() {
+        bytes.push(b'%');
+    }
+    OsString::from_vec(bytes)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,131 @@
+//! What differs, and mending it.
+use super::*;
+use crate::store::doctor::{Finding, examine, repair};
+
+impl Case {
+    fn database(&self) -> Connection {
+        Connection::open(self.path("state/db/db.sqlite")).unwrap()
+    }
+
+    fn findings(&self) -> Vec<Finding> {
+        examine(&url(self.temp.path())).unwrap()
+    }
+
+    fn repaired(&self) {
+        repair(&url(self.temp.path())).unwrap();
+        assert_eq!(self.findings(), []);
+    }
+}
+
+/// A chain 1 ← 2 ← 3.
+fn chain() -> Case {
+    let case = Case::new();
+    for (number, base) in [(1, None), (2, Some(1)), (3, Some(2))] {
+        case.make(number, base);
+    }
+    // Or it were known from the notes what they were made from.
+    case.store.sync().unwrap();
+    assert_eq!(case.findings(), []);
+    case
+}
+
+#[test]
+fn a_lost_result_is_told_and_its_row_goes_though_others_were_made_from_it() {
+    let case = chain();
+    fs::remove_dir_all(case.path("result").join(id(2).as_str())).unwrap();
+    assert_eq!(case.findings(), [Finding::RowWithoutResult { id: id(2).to_string() }]);
+    case.repaired();
+    assert_eq!(case.rows(), [row(1, 0, None), row(3, 0, None)]);
+}
+
+#[test]
+fn a_result_without_a_row_is_told_and_gets_one() {
+    let case = chain();
+    case.database().execute("DELETE FROM builds WHERE id = ?1", [id(3).as_str()]).unwrap();
+    let wrong = Finding::WrongCount { id: id(2).to_string(), written: 1, counted: 0 };
+    assert_eq!(case.findings(), [wrong, Finding::ResultWithoutRow { id: id(3) }]);
+    case.repaired();
+    assert_eq!(case.rows(), [row(1, 1, None), row(2, 0, Some(1)), row(3, 0, None)]);
+}
+
+#[test]
+fn counts_that_drifted_and_parents_nobody_knows_are_put_right() {
+    let case = chain();
+    let drift = "PRAGMA foreign_keys = off; UPDATE builds SET rc = rc + 3 WHERE rc = 0; \
+                 UPDATE builds SET rc = 0, parent = 'nobody' WHERE rc = 1 AND parent IS NULL;
+                 INSERT INTO builds VALUES ('no id', datetime(), datetime(), 0, NULL);";
+    case.database().execute_batch(drift).unwrap();
+    assert_eq!(
+        case.findings(),
+        [
+            Finding::UnknownParent { id: id(1).to_string(), parent: "nobody".into() },
+            Finding::WrongCount { id: id(1).to_string(), written: 0, counted: 1 },
+            Finding::WrongCount { id: id(3).to_string(), written: 3, counted: 0 },
+            Finding::RowWithoutResult { id: "no id".into() },
+        ]
+    );
+    case.repaired();
+    assert_eq!(case.rows(), [row(1, 1, None), row(2, 1, Some(1)), row(3, 0, Some(2))]);
+}
+
+#[test]
+fn what_killed_builds_left_is_told_and_goes_but_what_is_being_made_stays() {
+    let case = chain();
+    let draft = case.draft(4, None);
+    let left = case.path("result-tmp").join(id(5).as_str());
+    fs::create_dir_all(left.join("rootfs")).unwrap();
+    let in_use = case.store.cache("c".as_ref(), (0, 0)).unwrap();
+    let half = case.path("result").join(id(6).as_str());
+    fs::create_dir_all(half.join("roo")).unwrap();
+    assert_eq!(
+        case.findings(),
+        [Finding::LeftOver { path: left.clone() }, Finding::HalfResult { id: id(6) }]
+    );
+    let other = case.path("cache-tmp/7-c");
+    fs::rename(&half, &other).unwrap();
+    fs::create_dir_all(half.join("roo")).unwrap();
+    assert!(case.findings().contains(&Finding::LeftOver { path: other.clone() }));
+    assert!(left.exists() && half.exists());
+    case.repaired();
+    assert!(!left.exists() && !half.exists() && !other.exists());
+    assert!(in_use.dir().exists());
+    in_use.release().unwrap();
+    draft.keep().unwrap();
+}
+
+#[test]
+fn what_is_not_ours_is_told_and_never_touched() {
+    let case = chain();
+    let stranger = case.path("result/lost+found");
+    fs::create_dir(&stranger).unwrap();
+    repair(&url(case.temp.path())).unwrap();
+    assert_eq!(case.findings(), [Finding::Stranger { path: stranger }]);
+}
+
+#[test]
+fn a_damaged_database_is_set_aside_and_made_again_from_the_results() {
+    let case = chain();
+    let temp = case.temp;
+    drop(case.store);
+    let dir = temp.path().join("store/state/db");
+    for name in ["db.sqlite-wal", "db.sqlite-shm"] {
+        let _ = fs::remove_file(dir.join(name));
+    }
+    fs::write(dir.join("db.sqlite"), [b'x'; 5000]).unwrap();
+    let found = examine(&url(temp.path())).unwrap();
+    assert!(matches!(&found[..], [Finding::DamagedDatabase { .. }]), "{found:?}");
+    repair(&url(temp.path())).unwrap();
+    let case = Case { store: open(&url(temp.path())).unwrap(), temp };
+    assert_eq!(case.findings(), []);
+    assert_eq!(case.rows(), [row(1, 0, None), row(2, 0, None), row(3, 0, None)]);
+    assert!(case.names("state/db").iter().any(|name| name.starts_with("db.sqlite.damaged-")));
+}
+
+#[test]
+fn a_directory_that_is_no_store_is_not_made_one() {
+    let temp = TempDir::new().unwrap();
+    let error = examine(&url(temp.path())).unwrap_err().to_string();
+    let dir = temp.path().join("store");
+    assert!(error.starts_with(&format!("there is no store in {}; ", dir.display())), "{error}");
+    assert!(open_existing(&url(temp.path())).is_err() && !dir.exists());
+}

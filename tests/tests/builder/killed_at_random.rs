@@ -1,0 +1,175 @@
+//! Builders killed at random moments: the next one starts by itself, takes nothing that is unfinished, finds all that
+//! was finished, and leaves nothing behind.
+//!
+//! `OBUILDER_KILLS=200` kills so many; `OBUILDER_SEED=N` repeats the moments of an earlier run, as far as the machine
+//! plays along.
+use std::collections::HashSet;
+use std::env;
+use std::fs;
+use std::io::Read;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use obuilder_tests::build::Ended;
+use obuilder_tests::{Build, process};
+
+use crate::can_build;
+
+const NOTHING: &[String] = &[];
+
+/// What the steps are told and must not leave anywhere.
+const SECRET: &str = "c0ffee-5ec2e7";
+
+/// Moments to kill at, the same for the same seed.
+struct Moments {
+    state: u64,
+}
+
+impl Moments {
+    fn new() -> Self {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+        let seed = number("OBUILDER_SEED").unwrap_or(u64::from(now.subsec_nanos()) + 1);
+        eprintln!("OBUILDER_SEED={seed}");
+        Self { state: seed }
+    }
+
+    /// A time below `limit` (Marsaglia's xorshift).
+    fn next(&mut self, limit: Duration) -> Duration {
+        self.state ^= self.state << 13;
+        self.state ^= self.state >> 7;
+        self.state ^= self.state << 17;
+        Duration::from_nanos(self.state % u64::try_from(limit.as_nanos()).unwrap().max(1))
+    }
+}
+
+fn number(variable: &str) -> Option<u64> {
+    env::var(variable).ok().map(|text| text.parse().unwrap_or_else(|_| panic!("{variable}={text}")))
+}
+
+/// How many to kill: few where somebody waits, more where nobody does.
+fn kills(few: u64, more: u64) -> u64 {
+    let in_ci = env::var_os("CI").is_some_and(|ci| ci == "true");
+    number("OBUILDER_KILLS").unwrap_or(if in_ci { more } else { few })
+}
+
+/// Starts `command`, kills it after `moment`, and returns what it had printed.
+fn killed(command: &mut Command, moment: Duration) -> Ended {
+    let mut child: Child =
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    std::thread::sleep(moment);
+    child.kill().unwrap();
+    // Not to the end of its output: what it started may live a moment longer, and holds that open.
+    let status = child.wait().unwrap();
+    let mut said = String::new();
+    child.stdout.take().unwrap().read_to_string(&mut said).unwrap();
+    Ended { code: status.code(), stdout: said, stderr: String::new() }
+}
+
+/// The ids after `---> VERB "…"`.
+fn ids(ended: &Ended, verb: &str) -> HashSet<String> {
+    let start = format!("---> {verb} \"");
+    let id = |line: &str| Some(line.strip_prefix(&start)?.split('"').next()?.to_owned());
+    // The last line may have been cut off.
+    ended.stdout.split_inclusive('\n').filter(|line| line.ends_with('\n')).filter_map(id).collect()
+}
+
+/// The spec of moment `n`: a base image, a copy and two commands, none of which was built before. A command that finds
+/// its own traces was given the rest of a killed one.
+fn spec(build: &Build, n: u64) -> String {
+    let image = build.scratch.dir("images").join(format!("image-{n}"));
+    fs::create_dir_all(&image).unwrap();
+    fs::write(image.join(".obuilder_profile.sh"), "").unwrap();
+    let command = |name: &str| {
+        format!(
+            "test ! -e begun-{name} || exit 9; touch begun-{name}; wc -c < /run/secrets/token; \
+             seq 2000 > {name}; echo {name} of {n} > /usr/local/{name}; rm begun-{name}"
+        )
+    };
+    let run = |name| {
+        let secrets = "(secrets (token (target /run/secrets/token)))";
+        format!(" (run {secrets} (shell \"{}\"))\n", command(name))
+    };
+    format!("((from image-{n})\n (copy (src .) (dst /src-{n}/))\n{}{})\n", run("a"), run("b"))
+}
+
+fn prepared() -> Build {
+    let build = Build::new();
+    for n in 0..20 {
+        fs::write(build.source.join(format!("file-{n}")), format!("{n}\n").repeat(500)).unwrap();
+    }
+    let token = build.scratch.path().join("token");
+    fs::write(&token, SECRET).unwrap();
+    let images = format!("--base-images={}", build.scratch.dir("images").display());
+    build.with(images).with("--secret").with(format!("token:{}", token.display()))
+}
+
+/// Builds the spec of moment `n` to its end and checks all there is to check.
+fn finished(build: &Build, n: u64, before: &Ended) {
+    let saved = ids(before, "saved as");
+    let ended = build.run(&spec(build, n)).done();
+    let found = ids(&ended, "using");
+    assert!(saved.is_subset(&found), "lost: {:?}", saved.difference(&found));
+    let length = SECRET.len().to_string();
+    assert_eq!(ended.said(), [&*length, &*length], "the logs are whole");
+    assert_eq!(found.len() + ids(&ended, "saved as").len(), 4);
+    let rootfs = build.result(ended.id()).join("rootfs");
+    for name in ["a", "b"] {
+        assert_eq!(fs::read_to_string(rootfs.join(name)).unwrap().lines().count(), 2000);
+        let local = fs::read_to_string(rootfs.join("local").join(name)).unwrap();
+        assert_eq!(local, format!("{name} of {n}\n"));
+    }
+    let copied = fs::read_dir(rootfs.join(format!("src-{n}"))).unwrap().count();
+    assert_eq!(copied, 20);
+    assert!(process::eventually(|| build.left_behind().is_empty()), "{:?}", build.left_behind());
+    let doctor = build.on_store(&["doctor"]);
+    assert_eq!((doctor.code, doctor.stdout.as_str()), (Some(0), "nothing differs\n"), "{doctor:?}");
+}
+
+/// Files below the store that hold the secret.
+fn tell_tales(build: &Build) -> String {
+    let grep = process::output(Command::new("grep").args(["-rlaF", SECRET]).arg(&build.store));
+    String::from_utf8_lossy(&grep.stdout).into_owned()
+}
+
+#[test]
+fn a_builder_killed_at_any_moment_loses_nothing_spoils_nothing_and_leaves_nothing() {
+    if !can_build() {
+        return;
+    }
+    let build = prepared();
+    let nobody = Ended { code: None, stdout: String::new(), stderr: String::new() };
+    finished(&build, 0, &nobody);
+    let began = Instant::now();
+    build.run(&spec(&build, 1)).done();
+    let limit = began.elapsed();
+    let mut moments = Moments::new();
+    for n in 2..2 + kills(20, 40) {
+        let moment = moments.next(limit);
+        let text = spec(&build, n);
+        let before = killed(&mut build.command(&build.spec(&text)), moment);
+        eprintln!("{n}: killed after {moment:?}, with {} results saved", ids(&before, "saved as").len());
+        finished(&build, n, &before);
+    }
+    assert_eq!(tell_tales(&build), "");
+    assert_eq!(build.left_behind(), NOTHING);
+}
+
+#[test]
+fn a_store_command_killed_at_any_moment_leaves_a_store_that_is_whole() {
+    if !can_build() {
+        return;
+    }
+    let build = prepared();
+    let nobody = Ended { code: None, stdout: String::new(), stderr: String::new() };
+    let mut moments = Moments::new();
+    for n in 0..kills(5, 15) {
+        finished(&build, n, &nobody);
+        for words in [&["clean"][..], &["doctor", "--repair"]] {
+            let began = Instant::now();
+            process::output(&mut build.store_command(&["ls"]));
+            killed(&mut build.store_command(words), moments.next(3 * began.elapsed()));
+        }
+        // Whatever is left of the results must do.
+        finished(&build, n, &nobody);
+    }
+}

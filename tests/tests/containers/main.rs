@@ -1,0 +1,22 @@
+//! `obuilder build` as its users meet it: real containers of runc, a real store.
+//!
+//! All of it needs root, runc, and busybox for a base image.
+// Helpers of tests fail as tests do.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stderr)]
+
+mod caches;
+mod cleaning_up;
+mod docker;
+mod images;
+mod printing;
+mod secrets;
+mod surroundings;
+
+use obuilder_tests::{Need, require};
+
+/// Whether containers can run here; the test that asks returns when not.
+fn can_build() -> bool {
+    require(&[Need::Root, Need::Tool("runc"), Need::Tool("busybox")])
+}
+
+const NOTHING: &[String] = &[];
