@@ -6,6 +6,8 @@
 
 mod attacker;
 mod attributes;
+mod bad_homes;
+mod bounds;
 mod command_line;
 mod commands;
 mod directories;
@@ -23,6 +25,7 @@ mod service;
 mod several_views;
 mod stress;
 mod views;
+mod ways_in;
 
 use obuilder_tests::{Need, require};
 

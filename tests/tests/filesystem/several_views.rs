@@ -51,9 +51,12 @@ fn look(dir: &Path, name: &str) -> String {
     format!("{} {} {}", outcome(fs::read_to_string(dir.join(name))), outcome(meta), outcome(listed))
 }
 
-/// Has `writer` change `dir/name` in several ways; after each, what `reader` sees has to be what lies there.
+/// A name for it, and what it does in a directory.
+type Step<'a> = (&'a str, &'a (dyn Fn(&Path) + Sync));
+
+/// Has `write` change `dir/name` in several ways; after each, what `reader` sees has to be what lies there.
 fn follow(below: &Path, write: impl Fn(&(dyn Fn(&Path) + Sync)), read: impl Fn() -> String) {
-    let steps: [(&str, &(dyn Fn(&Path) + Sync)); 7] = [
+    let steps: [Step<'_>; 7] = [
         ("made", &|dir| fs::write(dir.join("x"), "one").unwrap()),
         ("longer", &|dir| fs::write(dir.join("x"), "longer").unwrap()),
         ("mode", &|dir| fs::set_permissions(dir.join("x"), fs::Permissions::from_mode(0o640)).unwrap()),
