@@ -32,6 +32,8 @@ const REST: u16 = 5;
 pub(crate) struct Changes {
     watch: Option<Watch>,
     enabled: AtomicBool,
+    /// What this process does counts too: see [`Changes::mind_own`].
+    own: Arc<AtomicBool>,
     batches: Mutex<Batches>,
     passed_on: Condvar,
     /// Wakes the thread that follows.
@@ -62,6 +64,7 @@ impl Changes {
         Ok(Self {
             enabled: AtomicBool::new(watch.is_some()),
             watch,
+            own: Arc::default(),
             batches: Mutex::default(),
             passed_on: Condvar::new(),
             wake: crate::platform::wake_pipe()?,
@@ -71,6 +74,12 @@ impl Changes {
     /// The kernel cannot be told: it may keep nothing.
     pub(crate) fn disable(&self) {
         self.enabled.store(false, Ordering::Relaxed);
+    }
+
+    /// As long as `own` is set, what this process does is a change like any other: what is done in one view has
+    /// to become known to another view of the same tree. Otherwise the kernel knows it already.
+    pub(crate) fn mind_own(&mut self, own: Arc<AtomicBool>) {
+        self.own = own;
     }
 
     /// Begins to watch the file system that holds `object`. Says whether it can be watched.
@@ -89,7 +98,7 @@ impl Changes {
     pub(crate) fn settle(&self) {
         let Some(watch) = &self.watch else { return };
         let mut batches = self.batches.lock();
-        watch.drain(|change| batches.waiting.push(change));
+        watch.drain(self.own.load(Ordering::Relaxed), |change| batches.waiting.push(change));
         let target = match (batches.waiting.is_empty(), batches.begun == batches.done) {
             (true, true) => return,
             (true, false) => batches.begun,
@@ -139,7 +148,7 @@ impl Changes {
         let Some(watch) = &self.watch else { return };
         let (lot, number) = {
             let mut batches = self.batches.lock();
-            watch.drain(|change| batches.waiting.push(change));
+            watch.drain(self.own.load(Ordering::Relaxed), |change| batches.waiting.push(change));
             batches.begun += 1;
             (std::mem::take(&mut batches.waiting), batches.begun)
         };

@@ -112,7 +112,13 @@ struct Place {
 
 impl FileSystem {
     /// Serves `views`.
-    pub(crate) fn new(views: Views, shared: Lifetimes, changes: Changes, descriptors: Descriptors) -> Self {
+    pub(crate) fn new(
+        views: Views,
+        shared: Lifetimes,
+        mut changes: Changes,
+        descriptors: Descriptors,
+    ) -> Self {
+        changes.mind_own(views.overlapping());
         Self {
             views,
             nodes: Nodes::new(descriptors.recent),

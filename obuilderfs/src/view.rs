@@ -25,6 +25,8 @@ pub(crate) struct View {
     owner: Option<OwnerMap>,
     /// The user's home; for the fallback, the directory itself.
     home: Arc<OwnedFd>,
+    /// The home and the directories above it, by device and inode number.
+    lineage: Vec<(u64, u64)>,
     /// The subdirectory, where one is shown.
     local: Mutex<Option<Local>>,
     /// A directory open for reading on each mount that was met, by the kernel's mount id.
@@ -81,6 +83,7 @@ impl View {
             whose,
             private,
             owner,
+            lineage: lineage(home.as_fd(), &stat),
             home: Arc::new(home),
             local: Mutex::new(None),
             mounts: RwLock::default(),
@@ -97,6 +100,14 @@ impl View {
     /// A small number that no other living view has; never 0.
     pub(crate) fn index(&self) -> u32 {
         self.index.number
+    }
+
+    /// Whether one of the two homes is the other or lies in it.
+    pub(crate) fn overlaps(&self, other: &Self) -> bool {
+        let lies_in = |inner: &Self, outer: &Self| {
+            outer.lineage.first().is_some_and(|home| inner.lineage.contains(home))
+        };
+        lies_in(self, other) || lies_in(other, self)
     }
 
     /// The home itself (for the fallback, its root).
@@ -221,6 +232,21 @@ impl View {
         let mount = mount.ok_or(Errno::ESTALE)?;
         as_daemon(|| backing::open_handle(mount.as_fd(), handle))
     }
+}
+
+/// The directory `home`, whose metadata is `stat`, and those above it as far as they can be seen.
+fn lineage(home: BorrowedFd<'_>, stat: &Stat) -> Vec<(u64, u64)> {
+    let mut all = vec![(stat.dev, stat.ino)];
+    let mut at = home.try_clone_to_owned().ok();
+    while let Some(above) = at.and_then(|dir| backing::anchor(dir.as_fd(), OsStr::new("..")).ok()) {
+        let Ok(stat) = backing::stat(above.as_fd()) else { break };
+        if all.last() == Some(&(stat.dev, stat.ino)) {
+            break;
+        }
+        all.push((stat.dev, stat.ino));
+        at = Some(above);
+    }
+    all
 }
 
 /// A view's number, given back when the view goes.

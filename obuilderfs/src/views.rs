@@ -2,6 +2,7 @@
 use std::collections::HashMap;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 
 use nix::errno::Errno;
@@ -25,6 +26,8 @@ pub(crate) struct Views {
     current: RwLock<HashMap<u32, Current>>,
     /// Every view that somebody still uses.
     living: Mutex<Vec<Weak<View>>>,
+    /// One tree may be seen in more than one of them, or through another mount of this process.
+    overlapping: Arc<AtomicBool>,
     numbers: Arc<Mutex<Numbers>>,
 }
 
@@ -55,6 +58,7 @@ impl Views {
             subdirectory: subdirectory.map(Arc::from),
             mountpoints: mountpoints.to_owned(),
             living: Mutex::new(vec![Arc::downgrade(&fallback)]),
+            overlapping: Arc::new(AtomicBool::new(mountpoints.len() > 1)),
             fallback,
             current: RwLock::default(),
             numbers,
@@ -121,6 +125,15 @@ impl Views {
         let mut living = self.living.lock();
         living.retain(|view| view.strong_count() > 0);
         living.push(Arc::downgrade(view));
+        let views: Vec<Arc<View>> = living.iter().filter_map(Weak::upgrade).collect();
+        let overlap =
+            views.iter().enumerate().any(|(n, view)| views[..n].iter().any(|other| view.overlaps(other)));
+        self.overlapping.store(overlap || self.mountpoints.len() > 1, Ordering::Relaxed);
+    }
+
+    /// Set as long as the same thing may be seen in two views.
+    pub(crate) fn overlapping(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.overlapping)
     }
 
     /// Every view that somebody still uses.

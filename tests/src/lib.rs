@@ -10,6 +10,7 @@ pub mod build_user;
 pub mod compare;
 pub mod containers;
 pub mod copying;
+pub mod handles;
 pub mod lease;
 pub mod memory;
 pub mod mount;

@@ -6,6 +6,7 @@ use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::resource::Resource;
 use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::{ForkResult, Pid, fork};
@@ -66,6 +67,17 @@ pub fn stop(child: &mut Child, signal: Signal) -> ExitStatus {
 /// Sends `signal` to the one process `id`.
 pub fn send(id: u32, signal: Signal) -> nix::Result<()> {
     kill(Pid::from_raw(i32::try_from(id).expect("process id")), signal)
+}
+
+/// Sets both limits of `resource` for process `id`, prlimit(2).
+///
+/// # Errors
+/// As prlimit(2).
+pub fn limit(id: i32, resource: Resource, limit: u64) -> io::Result<()> {
+    let limits = libc::rlimit { rlim_cur: limit, rlim_max: limit };
+    // SAFETY: the limits are live for the call, which only reads them and stores nothing.
+    let result = unsafe { libc::prlimit(id, resource as _, &raw const limits, std::ptr::null_mut()) };
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
 /// Runs `command` to its end without any input, and returns what it printed.

@@ -6,6 +6,8 @@
 
 mod attacker;
 mod attributes;
+mod bad_homes;
+mod bounds;
 mod command_line;
 mod commands;
 mod directories;
@@ -20,8 +22,10 @@ mod private_views;
 mod retirement;
 mod scoreboard;
 mod service;
+mod several_views;
 mod stress;
 mod views;
+mod ways_in;
 
 use obuilder_tests::{Need, require};
 

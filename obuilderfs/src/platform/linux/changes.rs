@@ -78,15 +78,15 @@ impl Watch {
         Errno::result(result).map(drop)
     }
 
-    /// Hands everything in the queue to `take`, but what this process did itself.
-    pub(crate) fn drain(&self, mut take: impl FnMut(Change)) {
+    /// Hands everything in the queue to `take`; what this process did itself only with `own_too`.
+    pub(crate) fn drain(&self, own_too: bool, mut take: impl FnMut(Change)) {
         let own = std::process::id().cast_signed();
         let mut buffer = [0u8; 16 * 1024];
         while let Ok(length @ 1..) = nix::unistd::read(&self.0, &mut buffer) {
             let mut rest = &buffer[..length];
             while let Some((event, tail)) = split_event(rest) {
                 rest = tail;
-                if event.pid != own || event.lost {
+                if own_too || event.pid != own || event.lost {
                     event.tell(&mut take);
                 }
             }
@@ -192,7 +192,7 @@ mod tests {
         let told = |script| {
             shell(script, dir.path());
             let mut told = HashSet::new();
-            watch.drain(|change| {
+            watch.drain(false, |change| {
                 told.insert(change);
             });
             told

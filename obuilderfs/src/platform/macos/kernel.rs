@@ -64,7 +64,7 @@ impl Watch {
     }
 
     /// Never called.
-    pub(crate) fn drain(&self, _take: impl FnMut(Change)) {
+    pub(crate) fn drain(&self, _own_too: bool, _take: impl FnMut(Change)) {
         match self.0 {}
     }
 }
