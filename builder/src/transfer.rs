@@ -5,7 +5,7 @@
 pub mod clone;
 pub mod copy;
 mod data;
-mod descent;
+pub(crate) mod descent;
 mod error;
 pub mod remove;
 pub(crate) mod rooted;

@@ -1,14 +1,17 @@
 //! Gives a tree that belonged to one build user to another.
-use std::os::fd::{AsFd, BorrowedFd};
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
-use nix::dir::{Dir, Type};
+use nix::dir::Type;
 use nix::errno::Errno;
-use nix::fcntl::{AtFlags, OFlag};
+use nix::fcntl::{AtFlags, openat};
 use nix::sys::stat::{FchmodatFlags, FileStat, Mode, SFlag, fchmodat, fstat, fstatat};
 use nix::unistd::{Gid, Uid, fchownat};
 
 use super::SandboxError;
+use crate::transfer::descent::{DIRECTORY, Descent, entries};
+use crate::transfer::explain;
 
 /// Who a tree is to belong to.
 #[derive(Clone, Copy)]
@@ -41,34 +44,37 @@ pub(super) fn take_over(root: &Path, uid: u32, gid: u32) -> Result<(), SandboxEr
 }
 
 fn give_tree(root: &Path, owner: Owner) -> Result<(), SandboxError> {
-    let mut dir = open(root).map_err(|e| error("give away", root, e))?;
-    entries(&mut dir, owner).map_err(|e| error("give away", root, e))?;
-    // Last, so that a walk cut short is begun anew.
-    give(dir.as_fd(), ".", owner).map_err(|e| error("give away", root, e))
+    let dir = open(root).map_err(|e| error("give away", root, e))?;
+    give_all(dir, owner).map_err(|e| error("give away", root, e))
 }
 
-fn open(root: &Path) -> nix::Result<Dir> {
-    Dir::open(root, OFlag::O_DIRECTORY | OFlag::O_CLOEXEC | OFlag::O_NOFOLLOW, Mode::empty())
+fn open(root: &Path) -> nix::Result<OwnedFd> {
+    nix::fcntl::open(root, DIRECTORY, Mode::empty())
 }
 
-fn entries(dir: &mut Dir, owner: Owner) -> nix::Result<()> {
-    let listed: Vec<_> = dir.iter().collect::<nix::Result<_>>()?;
-    for entry in listed {
-        let name = entry.file_name();
-        if name == c"." || name == c".." {
+fn give_all(root: OwnedFd, owner: Owner) -> io::Result<()> {
+    let mut frames = vec![entries(root.as_fd())?.into_iter()];
+    let mut dirs = Descent::new(root);
+    while let Some(rest) = frames.last_mut() {
+        let Some(entry) = rest.next() else {
+            frames.pop();
+            dirs.leave()?;
             continue;
-        }
-        if matches!(entry.file_type(), Some(Type::Directory) | None) {
-            let flags = OFlag::O_DIRECTORY | OFlag::O_CLOEXEC | OFlag::O_NOFOLLOW;
-            match Dir::openat(&*dir, name, flags, Mode::empty()) {
-                Ok(mut below) => entries(&mut below, owner)?,
+        };
+        give(dirs.here(), entry.name.as_c_str(), owner)?;
+        if matches!(entry.kind, Some(Type::Directory) | None) {
+            match openat(dirs.here(), entry.name.as_c_str(), DIRECTORY, Mode::empty()) {
+                Ok(below) => {
+                    frames.push(entries(below.as_fd())?.into_iter());
+                    dirs.enter(below)?;
+                }
                 Err(Errno::ENOTDIR | Errno::ELOOP) => {}
-                Err(errno) => return Err(errno),
+                Err(errno) => return Err(errno.into()),
             }
         }
-        give(dir.as_fd(), name, owner)?;
     }
-    Ok(())
+    // Last, so that a walk cut short is begun anew.
+    Ok(give(dirs.here(), c".", owner)?)
 }
 
 /// chown clears the set-id bits (chown(2)), so they are put back.
@@ -92,8 +98,8 @@ fn set_id_mode(stat: &FileStat) -> Option<Mode> {
     (is_file && mode.intersects(Mode::S_ISUID | Mode::S_ISGID)).then_some(mode)
 }
 
-fn error(verb: &str, root: &Path, errno: Errno) -> SandboxError {
-    SandboxError::Prepare { what: format!("{verb} {}", root.display()), reason: errno.desc().to_owned() }
+fn error(verb: &str, root: &Path, error: impl Into<io::Error>) -> SandboxError {
+    SandboxError::Prepare { what: format!("{verb} {}", root.display()), reason: explain(&error.into()) }
 }
 
 #[cfg(test)]
@@ -102,6 +108,7 @@ mod tests {
     use std::os::unix::fs::{MetadataExt, PermissionsExt, lchown, symlink};
 
     use super::*;
+    use crate::transfer::trees::run_with_few_descriptors;
 
     #[test]
     fn a_tree_can_be_taken_over_from_whoever_has_a_part_of_it() {
@@ -142,5 +149,23 @@ mod tests {
         assert_eq!((who("others"), fs::metadata(&outside).unwrap().uid()), ((0, 0), 0));
         assert_eq!(fs::metadata(root.join("tool")).unwrap().mode() & 0o7777, 0o4755);
         assert_eq!(owner(&root).unwrap(), 61_702);
+    }
+
+    #[test]
+    fn a_tree_deeper_than_a_process_may_have_files_open_changes_hands() {
+        let root = tempfile::tempdir().unwrap();
+        let mut deepest = open(root.path()).unwrap();
+        for _ in 0..500 {
+            nix::sys::stat::mkdirat(&deepest, c"d", Mode::S_IRWXU).unwrap();
+            deepest = openat(&deepest, c"d", DIRECTORY, Mode::empty()).unwrap();
+        }
+        take_over(root.path(), 61_701, 61_701).unwrap();
+        assert_eq!(fstat(&deepest).unwrap().st_uid, 61_701);
+    }
+
+    #[test]
+    fn a_deep_tree_needs_few_descriptors() {
+        let name = "a_tree_deeper_than_a_process_may_have_files_open_changes_hands";
+        run_with_few_descriptors(&format!("sandbox::reown::tests::{name}"), 300);
     }
 }

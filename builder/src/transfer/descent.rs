@@ -12,11 +12,11 @@ use nix::sys::stat::{FileStat, Mode, fstat};
 const KEPT_OPEN: usize = 64;
 
 /// How a directory is opened: never through a link.
-pub(super) const DIRECTORY: OFlag =
+pub(crate) const DIRECTORY: OFlag =
     OFlag::O_RDONLY.union(OFlag::O_DIRECTORY).union(OFlag::O_NOFOLLOW).union(OFlag::O_CLOEXEC);
 
 /// The directories from the root of a tree down to the one being worked on.
-pub(super) struct Descent {
+pub(crate) struct Descent {
     above: Vec<Level>,
     here: OwnedFd,
 }
@@ -28,17 +28,17 @@ enum Level {
 }
 
 impl Descent {
-    pub(super) fn new(root: OwnedFd) -> Self {
+    pub(crate) fn new(root: OwnedFd) -> Self {
         Self { above: Vec::new(), here: root }
     }
 
     /// The directory being worked on.
-    pub(super) fn here(&self) -> BorrowedFd<'_> {
+    pub(crate) fn here(&self) -> BorrowedFd<'_> {
         self.here.as_fd()
     }
 
     /// The root of the tree, while it is near enough to be open.
-    pub(super) fn root(&self) -> Option<BorrowedFd<'_>> {
+    pub(crate) fn root(&self) -> Option<BorrowedFd<'_>> {
         match self.above.first() {
             None => Some(self.here()),
             Some(Level::Open(fd)) => Some(fd.as_fd()),
@@ -47,7 +47,7 @@ impl Descent {
     }
 
     /// Goes down into `child`.
-    pub(super) fn enter(&mut self, child: OwnedFd) -> io::Result<()> {
+    pub(crate) fn enter(&mut self, child: OwnedFd) -> io::Result<()> {
         let parent = std::mem::replace(&mut self.here, child);
         self.above.push(Level::Open(parent));
         if let Some(index) = self.above.len().checked_sub(KEPT_OPEN)
@@ -61,7 +61,7 @@ impl Descent {
     }
 
     /// Goes back up; false at the root.
-    pub(super) fn leave(&mut self) -> io::Result<bool> {
+    pub(crate) fn leave(&mut self) -> io::Result<bool> {
         let parent = match self.above.pop() {
             None => return Ok(false),
             Some(Level::Open(fd)) => fd,
@@ -80,14 +80,14 @@ impl Descent {
 }
 
 /// A name in a directory.
-pub(super) struct Entry {
-    pub(super) name: CString,
+pub(crate) struct Entry {
+    pub(crate) name: CString,
     /// What it is, where the file system says so for free.
-    pub(super) kind: Option<Type>,
+    pub(crate) kind: Option<Type>,
 }
 
 /// The names in `dir`, without `.` and `..`.
-pub(super) fn entries(dir: BorrowedFd<'_>) -> io::Result<Vec<Entry>> {
+pub(crate) fn entries(dir: BorrowedFd<'_>) -> io::Result<Vec<Entry>> {
     let mut stream = Dir::openat(dir, c".", DIRECTORY, Mode::empty())?;
     let mut found = Vec::new();
     for entry in stream.iter() {
@@ -101,6 +101,6 @@ pub(super) fn entries(dir: BorrowedFd<'_>) -> io::Result<Vec<Entry>> {
 }
 
 /// What `name` in `dir` is; a link is not followed.
-pub(super) fn lstat(dir: BorrowedFd<'_>, name: &CStr) -> Result<FileStat, Errno> {
+pub(crate) fn lstat(dir: BorrowedFd<'_>, name: &CStr) -> Result<FileStat, Errno> {
     nix::sys::stat::fstatat(dir, name, nix::fcntl::AtFlags::AT_SYMLINK_NOFOLLOW)
 }
