@@ -98,6 +98,7 @@ impl Scoreboard {
     /// # Errors
     /// It is missing, not a directory, writable by others, or could be renamed away by others.
     pub fn open(path: &Path) -> Result<Self, ScoreboardError> {
+        refuse_foreign_links(path)?;
         let canonical =
             path.canonicalize().map_err(|e| ScoreboardError::io("cannot be opened", path, errno_of(&e)))?;
         let flags = OFlag::O_RDONLY | OFlag::O_CLOEXEC;
@@ -116,6 +117,7 @@ impl Scoreboard {
     /// # Errors
     /// As [`Scoreboard::open`], or it cannot be made.
     pub fn create(path: &Path) -> Result<Self, ScoreboardError> {
+        refuse_foreign_links(path)?;
         fs::DirBuilder::new()
             .recursive(true)
             .mode(0o755)
@@ -280,6 +282,22 @@ impl LinkIdentity {
     }
 }
 
+/// A link on the way that is somebody else's could lead anywhere, and elsewhere tomorrow.
+fn refuse_foreign_links(path: &Path) -> Result<(), ScoreboardError> {
+    for part in path.ancestors() {
+        let Ok(meta) = fs::symlink_metadata(part) else { continue };
+        if meta.is_symlink() && !is_trusted(meta.uid()) {
+            return Err(ScoreboardError::Unsafe {
+                scoreboard: path.to_owned(),
+                path: part.to_owned(),
+                why: format!("is a link of uid {}, not of root", meta.uid()),
+                fix: format!("rm {}", part.display()),
+            });
+        }
+    }
+    Ok(())
+}
+
 /// Root, or the user who runs this.
 fn is_trusted(uid: u32) -> bool {
     uid == 0 || uid == nix::unistd::geteuid().as_raw()
@@ -379,6 +397,23 @@ mod tests {
         assert_eq!(board.resolve(705).unwrap(), None);
         board.publish(705, Path::new("/home/good")).unwrap();
         assert_eq!(board.resolve(705).unwrap().unwrap().target, Path::new("/home/good"));
+    }
+
+    #[test]
+    fn a_link_of_somebody_else_on_the_way_is_refused() {
+        let (dir, board) = scoreboard();
+        let link = dir.path().join("link");
+        symlink(board.path(), &link).unwrap();
+        Scoreboard::open(&link).unwrap();
+        if !nix::unistd::geteuid().is_root() {
+            return;
+        }
+        std::os::unix::fs::lchown(&link, Some(61_000), None).unwrap();
+        for path in [link.clone(), link.join("below")] {
+            let error = Scoreboard::create(&path).unwrap_err().to_string();
+            assert!(error.contains("is a link of uid 61000"), "{error}");
+        }
+        assert!(!board.path().join("below").exists());
     }
 
     #[test]
