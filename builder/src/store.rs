@@ -4,6 +4,7 @@
 //! every store: who may make what ([`lock`]), what is remembered ([`database`]), what a power failure may have
 //! taken ([`unsynced`]), and what a killed process has left behind.
 mod backend;
+mod btrfs;
 mod cache;
 mod database;
 mod directory;
@@ -36,9 +37,7 @@ pub use url::{StoreUrl, UrlError};
 /// # Errors
 /// The store cannot be made, read or written, or its database is damaged.
 pub fn open(url: &StoreUrl) -> Result<Arc<dyn Store>, StoreError> {
-    match url {
-        StoreUrl::Rsync(path) => Ok(Arc::new(local::LocalStore::open(path, directory::Directories)?)),
-    }
+    Ok(Arc::new(local::LocalStore::open(url.dir(), backend(url)?)?))
 }
 
 /// The same for a store that must be there already.
@@ -46,10 +45,15 @@ pub fn open(url: &StoreUrl) -> Result<Arc<dyn Store>, StoreError> {
 /// # Errors
 /// As [`open`], or there is none.
 pub fn open_existing(url: &StoreUrl) -> Result<Arc<dyn Store>, StoreError> {
-    match url {
-        StoreUrl::Rsync(path) if !layout::is_store(path) => Err(StoreError::NoStore { dir: path.clone() }),
-        StoreUrl::Rsync(_) => open(url),
-    }
+    if layout::is_store(url.dir()) { open(url) } else { Err(StoreError::NoStore { url: url.clone() }) }
+}
+
+/// What makes and removes the directories of the store at `url`.
+fn backend(url: &StoreUrl) -> Result<Box<dyn backend::Backend>, StoreError> {
+    Ok(match url {
+        StoreUrl::Rsync(_) => Box::new(directory::Directories),
+        StoreUrl::Btrfs(dir) => Box::new(btrfs::Subvolumes::for_store_in(dir)?),
+    })
 }
 
 /// Where results are kept. Several processes may use one store at the same time.
@@ -111,6 +115,12 @@ pub trait Store: Send + Sync {
     /// # Errors
     /// Other results are built on it, somebody is using it, or it cannot be removed.
     fn delete(&self, id: &StepId) -> Result<(), StoreError>;
+
+    /// Waits until the space of the results that were deleted is free: some file systems free it later.
+    ///
+    /// # Errors
+    /// The file system does not free it.
+    fn reclaim(&self) -> Result<(), StoreError>;
 
     /// Writes down what was used, and waits until everything kept so far is on the device. A result that is not when the machine loses power
     /// is dropped by the next [`open`], as its files may be empty; so call this once, at the end of a build.

@@ -72,8 +72,7 @@ fn repair(url: &StoreUrl) -> Result<(), CommandError> {
 
 /// Where sandboxes of builds on the store have what does not outlive a step.
 fn sandbox_state(url: &StoreUrl) -> PathBuf {
-    let StoreUrl::Rsync(dir) = url;
-    dir.join("state/sandbox")
+    url.dir().join("state/sandbox")
 }
 
 impl From<SandboxError> for CommandError {

@@ -122,15 +122,17 @@ impl Shelf {
         self.sweep()?;
         self.check_free(name)?;
         let dir = self.dir.join(format!("{HIDDEN}{}-{name}", std::process::id()));
-        let make =
-            |dir: &Path| fs::DirBuilder::new().mode(0o755).create(dir).map_err(ImageError::io("make", dir));
-        make(&dir)?;
+        let make = |dir: &Path, mode| {
+            fs::DirBuilder::new().mode(mode).create(dir).map_err(ImageError::io("make", dir))
+        };
+        // What is made in it may belong to a build user, who runs other steps meanwhile.
+        make(&dir, 0o700)?;
         let owned = try_own(&dir).map_err(ImageError::io("lock", &dir))?;
         let owned = owned.ok_or_else(|| ImageError::InUse(name.clone()))?;
         let draft = Draft { dir, _owned: owned };
-        make(&draft.version())?;
-        make(&draft.rootfs())?;
-        make(&draft.state())?;
+        make(&draft.version(), 0o755)?;
+        make(&draft.rootfs(), 0o755)?;
+        make(&draft.state(), 0o755)?;
         Ok(draft)
     }
 
@@ -193,7 +195,7 @@ impl Shelf {
         let going = doomed.iter().map(|image| self.hide(&image.dir)).collect::<Result<Vec<_>, _>>()?;
         // What takes long is done without the lock: nobody else clears away what we own.
         drop(lock);
-        going.iter().try_for_each(|dir| remove_tree(dir))?;
+        going.iter().try_for_each(|(dir, _owned)| remove_tree(dir))?;
         drop(owned);
         Ok(doomed)
     }
@@ -210,12 +212,14 @@ impl Shelf {
         owned.ok_or_else(|| ImageError::InUse(image.name.clone()))
     }
 
-    /// Takes it out of sight: there is never half an image.
-    fn hide(&self, dir: &Path) -> Result<PathBuf, ImageError> {
+    /// Takes it out of sight, for us alone to clear away: there is never half an image.
+    fn hide(&self, dir: &Path) -> Result<(PathBuf, Option<File>), ImageError> {
         let name = dir.file_name().unwrap_or_default().to_string_lossy();
         let going = self.dir.join(format!("{HIDDEN}{}-{name}", std::process::id()));
         fs::rename(dir, &going).map_err(ImageError::io("remove", dir))?;
-        Ok(going)
+        // Where the home is the directory itself, it is ours already.
+        let owned = try_own(&going).map_err(ImageError::io("lock", &going))?;
+        Ok((going, owned))
     }
 
     /// Makes the link. A directory that has the name becomes a version.

@@ -74,10 +74,12 @@ impl FileSystem {
     /// It has ended.
     pub fn check(&mut self) -> Result<(), SandboxError> {
         let ended = self.daemon.as_mut().and_then(|daemon| daemon.process.try_wait().ok().flatten());
-        let reason = match ended {
-            Some(status) => status.to_string(),
-            None if answers(&self.prefix) => return Ok(()),
-            None => "it does not answer any more".to_owned(),
+        let reason = match (ended, &mut self.daemon) {
+            (Some(status), _) => status.to_string(),
+            (None, _) if answers(&self.prefix) => return Ok(()),
+            // Its end is seen at the mount a moment before it is seen here.
+            (None, Some(daemon)) => daemon.end().map_or_else(|e| e.to_string(), |status| status.to_string()),
+            (None, None) => "it does not answer any more".to_owned(),
         };
         Err(SandboxError::FileSystemEnded { prefix: self.prefix.clone(), reason })
     }
@@ -90,6 +92,12 @@ fn answers(mounted: &Path) -> bool {
 }
 
 impl Daemon {
+    /// Ends it, if it has not ended yet, and says how it did.
+    fn end(&mut self) -> std::io::Result<ExitStatus> {
+        self.process.kill()?;
+        self.process.wait()
+    }
+
     fn start(wanted: Wanted<'_>) -> Result<Self, SandboxError> {
         let failed =
             |reason: String| SandboxError::FileSystemStart { prefix: wanted.prefix.to_owned(), reason };

@@ -15,6 +15,9 @@ pub(super) trait Backend: Send + Sync + 'static {
     /// Makes `draft` the finished directory `result` in one step: afterwards either is there, never half of one.
     fn commit(&self, draft: &Path, result: &Path) -> Result<(), StoreError>;
 
+    /// Finishes a commit that was cut short after `result` was put in place.
+    fn seal(&self, result: &Path) -> Result<(), StoreError>;
+
     /// Takes back a commit.
     fn revert(&self, result: &Path, draft: &Path) -> Result<(), StoreError>;
 
@@ -32,4 +35,7 @@ pub(super) trait Backend: Send + Sync + 'static {
 
     /// Removes a draft, a result or a volume, whatever state it is in; nothing there is fine.
     fn discard(&self, dir: &Path) -> Result<(), StoreError>;
+
+    /// Waits until the space of what was removed from the store in `dir` is free.
+    fn reclaim(&self, dir: &Path) -> Result<(), StoreError>;
 }

@@ -12,7 +12,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::StoreError;
-use super::backend::Backend;
 use super::local::Shelf;
 use super::lock::Held;
 
@@ -28,8 +27,8 @@ pub trait Volume: Send {
     fn release(self: Box<Self>) -> Result<(), StoreError>;
 }
 
-struct LocalVolume<B: Backend> {
-    shelf: Arc<Shelf<B>>,
+struct LocalVolume {
+    shelf: Arc<Shelf>,
     name: OsString,
     dir: PathBuf,
     /// The volume it was cloned from, held open so that no other can have its number.
@@ -39,7 +38,7 @@ struct LocalVolume<B: Backend> {
     _lock: Held,
 }
 
-impl<B: Backend> Shelf<B> {
+impl Shelf {
     /// A clone of the cache volume `name`, whose root belongs to `owner`.
     pub(super) fn volume(
         self: &Arc<Self>,
@@ -107,7 +106,7 @@ impl<B: Backend> Shelf<B> {
     }
 }
 
-impl<B: Backend> LocalVolume<B> {
+impl LocalVolume {
     fn finish(&mut self) -> Result<(), StoreError> {
         if std::mem::replace(&mut self.released, true) {
             return Ok(());
@@ -147,7 +146,7 @@ impl<B: Backend> LocalVolume<B> {
     }
 }
 
-impl<B: Backend> Volume for LocalVolume<B> {
+impl Volume for LocalVolume {
     fn dir(&self) -> &Path {
         &self.dir
     }
@@ -157,7 +156,7 @@ impl<B: Backend> Volume for LocalVolume<B> {
     }
 }
 
-impl<B: Backend> Drop for LocalVolume<B> {
+impl Drop for LocalVolume {
     fn drop(&mut self) {
         if let Err(error) = self.finish() {
             tracing::warn!("{error}");

@@ -36,6 +36,10 @@ impl Backend for Directories {
         fs::rename(draft, result).map_err(|e| StoreError::io("put in place", result, e))
     }
 
+    fn seal(&self, _result: &Path) -> Result<(), StoreError> {
+        Ok(())
+    }
+
     fn revert(&self, result: &Path, draft: &Path) -> Result<(), StoreError> {
         fs::rename(result, draft).map_err(|e| StoreError::io("take back", result, e))
     }
@@ -59,6 +63,10 @@ impl Backend for Directories {
     fn discard(&self, dir: &Path) -> Result<(), StoreError> {
         Ok(remove_tree(dir)?)
     }
+
+    fn reclaim(&self, _dir: &Path) -> Result<(), StoreError> {
+        Ok(())
+    }
 }
 
 /// The whole results in `dir`, and when each was made.
@@ -77,6 +85,7 @@ pub(super) fn results(dir: &Path) -> Result<HashMap<StepId, Time>, StoreError> {
     Ok(found)
 }
 
-fn make(dir: &Path) -> Result<(), StoreError> {
+/// Makes the directory `dir`.
+pub(super) fn make(dir: &Path) -> Result<(), StoreError> {
     DirBuilder::new().mode(0o755).create(dir).map_err(|e| StoreError::io("make the directory", dir, e))
 }

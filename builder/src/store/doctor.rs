@@ -12,9 +12,9 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 pub use finding::Finding;
 
-use super::backend::Backend as _;
+use super::backend::Backend;
 use super::cache::clone_lock;
-use super::directory::{Directories, results};
+use super::directory::results;
 use super::layout::{self, Layout};
 use super::lock::Locks;
 use super::unsynced::Unsynced;
@@ -42,16 +42,16 @@ pub fn repair(url: &StoreUrl) -> Result<(), StoreError> {
 struct Patient {
     layout: Layout,
     locks: Locks,
+    backend: Box<dyn Backend>,
 }
 
 impl Patient {
     fn at(url: &StoreUrl) -> Result<Self, StoreError> {
-        let StoreUrl::Rsync(dir) = url;
-        if !layout::is_store(dir) {
-            return Err(StoreError::NoStore { dir: dir.clone() });
+        if !layout::is_store(url.dir()) {
+            return Err(StoreError::NoStore { url: url.clone() });
         }
-        let layout = Layout::at(dir);
-        Ok(Self { locks: Locks::new(layout.locks()), layout })
+        let layout = Layout::at(url.dir());
+        Ok(Self { locks: Locks::new(layout.locks()), layout, backend: super::backend(url)? })
     }
 
     fn examine(&self) -> Result<Vec<Finding>, StoreError> {
@@ -120,7 +120,7 @@ impl Patient {
     fn remove_half(&self, id: &StepId) -> Result<(), StoreError> {
         match self.locks.try_exclusive(id.as_str())? {
             Some(_making) if !self.results()?.contains_key(id) => {
-                Directories.discard(&self.layout.result(id))
+                self.backend.discard(&self.layout.result(id))
             }
             _ => Ok(()),
         }

@@ -2,15 +2,14 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::backend::Backend;
 use super::in_use::{InUse, hold};
 use super::local::Shelf;
 use super::lock::Held;
 use super::{Draft, Finished, StoreError};
 use crate::step::StepId;
 
-pub(super) struct LocalDraft<B: Backend> {
-    shelf: Arc<Shelf<B>>,
+pub(super) struct LocalDraft {
+    shelf: Arc<Shelf>,
     id: StepId,
     /// What it is made from, which nobody deletes meanwhile.
     base: Option<(StepId, InUse)>,
@@ -20,8 +19,8 @@ pub(super) struct LocalDraft<B: Backend> {
     _lock: Held,
 }
 
-impl<B: Backend> LocalDraft<B> {
-    pub(super) fn new(shelf: Arc<Shelf<B>>, id: &StepId, base: Option<(StepId, InUse)>, lock: Held) -> Self {
+impl LocalDraft {
+    pub(super) fn new(shelf: Arc<Shelf>, id: &StepId, base: Option<(StepId, InUse)>, lock: Held) -> Self {
         let dir = shelf.layout.draft(id);
         Self { shelf, id: id.clone(), base, dir, kept: false, _lock: lock }
     }
@@ -56,7 +55,7 @@ impl<B: Backend> LocalDraft<B> {
     }
 }
 
-impl<B: Backend> Draft for LocalDraft<B> {
+impl Draft for LocalDraft {
     fn dir(&self) -> &Path {
         &self.dir
     }
@@ -68,7 +67,7 @@ impl<B: Backend> Draft for LocalDraft<B> {
     }
 }
 
-impl<B: Backend> Drop for LocalDraft<B> {
+impl Drop for LocalDraft {
     fn drop(&mut self) {
         if !self.kept
             && let Err(error) = self.shelf.backend.discard(&self.dir)

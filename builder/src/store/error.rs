@@ -2,6 +2,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use super::StoreUrl;
 use crate::step::StepId;
 use crate::transfer::{TransferError, explain};
 
@@ -30,10 +31,16 @@ pub enum StoreError {
         source: rusqlite::Error,
     },
     /// There is nothing to work on.
-    #[error("there is no store in {}; give the one that builds use, with --store=rsync:DIR", .dir.display())]
+    #[error("there is no store in {}; give the one that builds use, with --store={}:DIR", .url.dir().display(), .url.kind())]
     NoStore {
         /// Where it was looked for.
-        dir: PathBuf,
+        url: StoreUrl,
+    },
+    /// The store is said to be of subvolumes, which there are not.
+    #[error("the store {0} is not on a btrfs file system; give a directory that is, or use --store=rsync:{0}", .url.dir().display())]
+    NotBtrfs {
+        /// Its address.
+        url: StoreUrl,
     },
     /// Anybody could put a result of his own there.
     #[error("the store {0} can be written by others (mode {mode:04o}); run: chmod go-w {0}", .dir.display())]

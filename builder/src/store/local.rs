@@ -21,20 +21,20 @@ use crate::step::StepId;
 /// The lock of those who open a store. No id has this name.
 const OPENING: &str = "opening";
 
-pub(super) struct LocalStore<B: Backend>(Arc<Shelf<B>>);
+pub(super) struct LocalStore(Arc<Shelf>);
 
 /// What a store and its drafts share.
-pub(super) struct Shelf<B: Backend> {
+pub(super) struct Shelf {
     pub(super) layout: Layout,
     pub(super) locks: Locks,
     pub(super) database: Database,
     pub(super) unsynced: Unsynced,
-    pub(super) backend: B,
+    pub(super) backend: Box<dyn Backend>,
 }
 
-impl<B: Backend> LocalStore<B> {
+impl LocalStore {
     /// Opens the store in `dir`, and removes what a killed process or a power failure left half-made.
-    pub(super) fn open(dir: &Path, backend: B) -> Result<Self, StoreError> {
+    pub(super) fn open(dir: &Path, backend: Box<dyn Backend>) -> Result<Self, StoreError> {
         let layout = Layout::create(dir)?;
         let locks = Locks::new(layout.locks());
         let opening = locks.exclusive(OPENING)?;
@@ -70,7 +70,7 @@ impl<B: Backend> LocalStore<B> {
     }
 }
 
-impl<B: Backend> Store for LocalStore<B> {
+impl Store for LocalStore {
     fn dir(&self) -> &Path {
         self.0.layout.root()
     }
@@ -156,13 +156,17 @@ impl<B: Backend> Store for LocalStore<B> {
         shelf.backend.discard(&draft)
     }
 
+    fn reclaim(&self) -> Result<(), StoreError> {
+        self.0.backend.reclaim(self.0.layout.root())
+    }
+
     fn sync(&self) -> Result<(), StoreError> {
         self.0.mark_used();
         self.0.unsynced.sync(|note| self.0.is_in_place(note))
     }
 }
 
-impl<B: Backend> Shelf<B> {
+impl Shelf {
     /// Whether the result `id` is there as a whole.
     fn is_there(&self, id: &StepId) -> Result<bool, StoreError> {
         let rootfs = self.layout.result(id).join("rootfs");
@@ -200,7 +204,11 @@ impl<B: Backend> Shelf<B> {
             return Ok(self.locks.try_exclusive(&lock_name(&name))?.is_some());
         };
         let Some(_making) = self.locks.try_exclusive(id.as_str())? else { return Ok(false) };
-        if self.is_there(id)? && !self.database.knows(id)? {
+        if !self.is_there(id)? {
+            return Ok(true);
+        }
+        self.backend.seal(&self.layout.result(id))?;
+        if !self.database.knows(id)? {
             tracing::info!(%id, "registering a result whose builder was killed");
             self.database.add(id, note.base().as_ref(), || Ok(()))?;
         }
@@ -258,7 +266,7 @@ impl<B: Backend> Shelf<B> {
     }
 }
 
-impl<B: Backend> Drop for Shelf<B> {
+impl Drop for Shelf {
     fn drop(&mut self) {
         self.mark_used();
         if let Err(error) = self.unsynced.sync(|note| self.is_in_place(note)) {

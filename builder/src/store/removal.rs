@@ -125,6 +125,7 @@ fn remove(
 
 /// How much of the store's file system is free for its owner, in per cent.
 fn free(store: &dyn Store) -> Result<f64, StoreError> {
+    store.reclaim()?;
     let space =
         statvfs(store.dir()).map_err(|errno| StoreError::io("ask how full is", store.dir(), errno))?;
     // Precise enough for a percentage.

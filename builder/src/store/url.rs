@@ -2,12 +2,11 @@
 use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::os::unix::ffi::OsStrExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 /// Kinds that exist elsewhere, with the form of their addresses.
 const OTHERS: &[(&str, &str)] = &[
-    ("btrfs", "btrfs:/path"),
     ("zfs", "zfs:pool"),
     ("xfs", "xfs:/path"),
     ("overlayfs", "overlayfs:/path"),
@@ -20,6 +19,8 @@ pub enum StoreUrl {
     /// `rsync:/path`: plain directories on any file system. The name is the original's, whose files it shares;
     /// no program of that name is needed.
     Rsync(PathBuf),
+    /// `btrfs:/path`: subvolumes, in a directory on btrfs.
+    Btrfs(PathBuf),
 }
 
 /// Why an address is none.
@@ -29,7 +30,7 @@ pub enum UrlError {
     #[error("bad store address {0:?}: it must be KIND:PLACE, for example rsync:/var/lib/obuilder")]
     NoKind(OsString),
     /// A kind nobody knows.
-    #[error("bad store address {0:?}: there is no store of the kind {1:?}; use rsync:/path")]
+    #[error("bad store address {0:?}: there is no store of the kind {1:?}; use rsync:/path or btrfs:/path")]
     UnknownKind(OsString, OsString),
     /// A kind that OBuilder has and this version has not.
     #[error("store addresses of the form {0} are not in this version; use rsync:/path")]
@@ -51,11 +52,32 @@ impl StoreUrl {
         if let Some((_, form)) = OTHERS.iter().find(|(name, _)| name.as_bytes() == kind) {
             return Err(UrlError::NotYet(form));
         }
+        let path = |kind| match place.as_bytes() {
+            [b'/', ..] => Ok(PathBuf::from(place)),
+            _ => Err(UrlError::Relative(text.to_owned(), kind)),
+        };
         match kind {
-            b"rsync" if place.as_bytes().starts_with(b"/") => Ok(Self::Rsync(PathBuf::from(place))),
-            b"rsync" => Err(UrlError::Relative(text.to_owned(), "rsync")),
+            b"rsync" => path("rsync").map(Self::Rsync),
+            b"btrfs" => path("btrfs").map(Self::Btrfs),
             b"" => Err(UrlError::NoKind(text.to_owned())),
             other => Err(UrlError::UnknownKind(text.to_owned(), OsStr::from_bytes(other).to_owned())),
+        }
+    }
+}
+
+impl StoreUrl {
+    /// The directory the store is in.
+    pub fn dir(&self) -> &Path {
+        match self {
+            Self::Rsync(dir) | Self::Btrfs(dir) => dir,
+        }
+    }
+
+    /// What stands before the colon.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Rsync(_) => "rsync",
+            Self::Btrfs(_) => "btrfs",
         }
     }
 }
@@ -70,9 +92,7 @@ impl FromStr for StoreUrl {
 
 impl fmt::Display for StoreUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Rsync(path) => write!(f, "rsync:{}", path.display()),
-        }
+        write!(f, "{}:{}", self.kind(), self.dir().display())
     }
 }
 
@@ -87,6 +107,8 @@ mod tests {
             assert_eq!(url, StoreUrl::Rsync(PathBuf::from(&text[6..])));
             assert_eq!(url.to_string(), text);
         }
+        assert_eq!("btrfs:/a".parse(), Ok(StoreUrl::Btrfs("/a".into())));
+        assert_eq!(StoreUrl::Btrfs("/a".into()).to_string(), "btrfs:/a");
         let bytes = OsStr::from_bytes(b"rsync:/\xff");
         assert_eq!(StoreUrl::parse(bytes).unwrap(), StoreUrl::Rsync(OsStr::from_bytes(b"/\xff").into()));
     }
@@ -101,7 +123,7 @@ mod tests {
             ("rsync:var/lib", "must be absolute"),
             ("Rsync:/path", "no store of the kind \"Rsync\""),
             ("ftp:/path", "no store of the kind \"ftp\""),
-            ("btrfs:/path", "btrfs:/path are not in this version"),
+            ("btrfs:tank", "must be absolute"),
             ("zfs:tank", "zfs:pool are not in this version"),
             ("zfs:/Volumes/tank", "not in this version"),
             ("xfs:/path", "not in this version"),
@@ -110,7 +132,7 @@ mod tests {
         ] {
             let error = text.parse::<StoreUrl>().unwrap_err().to_string();
             assert!(error.contains(why), "{text:?}: {error}");
-            assert!(!error.contains('\n') && error.contains("rsync:"), "{error}");
+            assert!(!error.contains('\n') && error.contains(":"), "{error}");
         }
     }
 }

@@ -126,6 +126,25 @@ pub(crate) mod mounts {
         mount(Some(from), to, None::<&str>, MsFlags::MS_BIND, None::<&str>).unwrap();
     }
 
+    /// Whether [`btrfs`] can do what it does; if not, says so.
+    #[must_use]
+    pub(crate) fn can_make_btrfs() -> bool {
+        let has_tool = Command::new("mkfs.btrfs").arg("-V").output().is_ok();
+        require_root() && require("mkfs.btrfs (btrfs-progs)", has_tool)
+    }
+
+    /// Mounts a new btrfs on `dir`, its image beside it.
+    #[must_use]
+    pub(crate) fn btrfs(dir: &Path) -> bool {
+        let image = dir.with_extension("image");
+        private();
+        std::fs::File::create(&image).unwrap().set_len(256 << 20).unwrap();
+        let made = Command::new("mkfs.btrfs").arg("-q").arg(&image).output().unwrap();
+        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+        let mounted = Command::new("mount").args(["-o", "loop"]).arg(&image).arg(dir).status().unwrap();
+        require("btrfs and loop devices", mounted.success())
+    }
+
     /// Mounts a file system that can share blocks on `dir`, its image beside it; false if there is none here.
     #[must_use]
     pub(crate) fn xfs(dir: &Path) -> bool {

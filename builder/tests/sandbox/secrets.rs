@@ -54,6 +54,17 @@ fn a_secret_covers_a_file_that_is_there_and_gives_it_back() {
 }
 
 #[test]
+fn a_secret_at_a_link_covers_the_file_it_leads_to_and_gives_it_back() {
+    let Some(f) = fixture(61_748) else { return };
+    f.sh("echo mine > file; ln -s file token");
+    let target = f.home.join("token");
+    let (output, status) = with_secrets(&f, &[target.to_str().unwrap()], "cat token");
+    assert_eq!((output, status), (format!("secret of {}\n", target.display()), Status::Exited(0)));
+    assert_eq!(fs::read_to_string(f.rootfs.join("file")).unwrap(), "mine\n");
+    f.assert_nothing_is_left();
+}
+
+#[test]
 fn secrets_outside_the_home_touch_nothing_of_the_machine() {
     let Some(f) = fixture(61_743) else { return };
     let targets = ["/run/obuilder-test/a", "/obuilder-test/deep/b", "/etc/obuilder-test", "/tmp/c"];

@@ -134,3 +134,29 @@ fn a_users_home_is_neither_replaced_nor_removed() {
     assert!(matches!(taken, Err(ImageError::Home { .. })));
     assert!(shelf.check_link(&name("root@1")).is_err());
 }
+
+#[test]
+fn what_is_being_made_is_closed_to_all_but_root() {
+    if !require_root() {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let draft = shelf(dir.path()).draft(&name("brew@1")).unwrap();
+    assert_eq!(fs::metadata(&draft.dir).unwrap().permissions().mode() & 0o777, 0o700);
+}
+
+#[test]
+fn what_is_being_removed_is_not_cleared_away_by_others() {
+    if !require_root() {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let shelf = shelf(dir.path());
+    let image = make(&shelf, "brew@1", "one").unwrap();
+    let (going, owned) = shelf.hide(&image.dir).unwrap();
+    drop(shelf.draft(&name("other@1")).unwrap());
+    assert!(going.exists(), "cleared away while its remover was at it");
+    drop(owned);
+    drop(shelf.draft(&name("other@1")).unwrap());
+    assert!(!going.exists());
+}

@@ -1,5 +1,6 @@
 //! What a step sees: its home and prefix, a `/tmp`, `/var/tmp` and `/dev/shm` of its own, its own `/proc`.
 use std::fs;
+use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
@@ -76,12 +77,26 @@ fn bind_at(source: &OwnedFd, target: &Path) -> Result<(), Report> {
 
 /// The mount point is made by the user, who may not make it everywhere, and stays.
 fn bind_cache(cache: &OwnedFd, target: &Path, plan: &Plan) -> Result<(), Report> {
-    as_user(plan, || fs::create_dir_all(target))
+    let made = as_user(plan, || fs::create_dir_all(target));
+    let target = &made
+        .and_then(|()| inside(target, plan))
         .map_err(|e| not_started(format!("show a cache at {}", target.display()), e))?;
     bind(cache, target)?;
     let flags = MsFlags::MS_BIND | MsFlags::MS_REMOUNT | MsFlags::MS_NOSUID | MsFlags::MS_NODEV;
     mount(None::<&str>, target, None::<&str>, flags, None::<&str>)
         .map_err(|e| not_started(format!("shut in the cache at {}", target.display()), e.desc()))
+}
+
+/// Where `target` leads to. Links on the way are the user's, and a cache, which holds what the user likes, must
+/// not cover what root goes by: with one over `/proc`, [`path_of`] would lead wherever the user wants.
+fn inside(target: &Path, plan: &Plan) -> io::Result<PathBuf> {
+    let target = target.canonicalize()?;
+    for root in std::iter::once(&plan.home).chain(&plan.prefix) {
+        if target.starts_with(root.canonicalize()?) {
+            return Ok(target);
+        }
+    }
+    Err(io::Error::other("a link leads out of the home and the prefix there"))
 }
 
 fn shared_memory() -> Result<(), Report> {

@@ -74,8 +74,10 @@ impl Secrets {
             bound.prepare(plan, target, &at)?;
         }
         for (file, target) in &self.files {
-            bind(file, target)?;
-            bound.points.push(Entry::of(target).map_err(|e| unshown(target, e))?);
+            // There may be a link: what it leads to is covered, and uncovered again.
+            let point = target.canonicalize().map_err(|e| unshown(target, e))?;
+            bind(file, &point)?;
+            bound.points.push(Entry::of(&point).map_err(|e| unshown(target, e))?);
         }
         umount2(&path_of(memory), MntFlags::MNT_DETACH).map_err(|e| not_started("hide the secrets", e))?;
         Ok(bound)

@@ -1,4 +1,6 @@
-//! Linux: `/proc`, `syncfs`.
+//! Linux: `/proc`, `syncfs`, and btrfs.
+pub(in super::super) mod subvolume;
+
 use std::fs::File;
 use std::io;
 

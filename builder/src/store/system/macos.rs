@@ -1,5 +1,7 @@
 //! macOS: `sysctl`, `F_FULLFSYNC`.
 #![allow(unsafe_code)]
+pub(in super::super) mod subvolume;
+
 use std::fs::File;
 use std::io;
 use std::ptr::null_mut;

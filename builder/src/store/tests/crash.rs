@@ -12,7 +12,7 @@ const STORE: &str = "OBUILDER_TEST_CLAIM_IN";
 #[ignore = "is run by the other tests as a process of its own"]
 fn other_process() {
     let Some(dir) = std::env::var_os(STORE) else { return };
-    let store = open(&url(Path::new(&dir))).unwrap();
+    let store = open(&dir.into_string().unwrap().parse().unwrap()).unwrap();
     let draft = draft(&*store, 1, None);
     fs::write(draft.rootfs().join("half"), "x").unwrap();
     eprintln!("claimed");
@@ -23,7 +23,7 @@ fn other_process() {
 fn start_other(case: &Case) -> Child {
     let mut child = Command::new(std::env::current_exe().unwrap())
         .args(["--exact", "store::tests::crash::other_process", "--ignored", "--nocapture"])
-        .env(STORE, case.temp.path())
+        .env(STORE, case.url().to_string())
         .stdin(Stdio::piped())
         .stdout(Stdio::null())
         .stderr(Stdio::piped())
@@ -34,9 +34,8 @@ fn start_other(case: &Case) -> Child {
     child
 }
 
-#[test]
-fn a_second_process_waits_for_the_first_and_gets_what_it_made() {
-    let case = Case::new();
+fn a_second_process_waits_for_the_first_and_gets_what_it_made(kind: Kind) {
+    let case = Case::new(kind);
     let mut other = start_other(&case);
     assert!(case.store.try_claim(&id(1), None).unwrap().is_none());
     let store = Arc::clone(&case.store);
@@ -48,24 +47,21 @@ fn a_second_process_waits_for_the_first_and_gets_what_it_made() {
     assert!(case.found(1));
 }
 
+/// Of the moves that a deletion makes, only that between plain directories can be made by hand.
 #[test]
 fn a_deletion_that_was_cut_short_is_finished_by_the_next_one_to_open_the_store() {
-    let mut case = Case::new();
+    let mut case = Case::new(Kind::Directories);
     case.make(1, None);
     case.make(2, Some(1));
-    let away = |number| {
-        let (result, draft) = (format!("result/{}", id(number)), format!("result-tmp/{}", id(number)));
-        fs::rename(case.path(&result), case.path(&draft)).unwrap();
-    };
-    away(2);
+    let (result, draft) = (format!("result/{}", id(2)), format!("result-tmp/{}", id(2)));
+    fs::rename(case.path(&result), case.path(&draft)).unwrap();
     case.reopen();
     assert_eq!(case.rows(), [row(1, 0, None)]);
     assert!(case.names("result-tmp").is_empty());
 }
 
-#[test]
-fn what_a_killed_process_left_is_removed_and_never_taken() {
-    let mut case = Case::new();
+fn what_a_killed_process_left_is_removed_and_never_taken(kind: Kind) {
+    let mut case = Case::new(kind);
     let mut other = start_other(&case);
     case.reopen();
     assert_eq!(case.names("result-tmp"), [id(1).to_string()]);
@@ -76,9 +72,8 @@ fn what_a_killed_process_left_is_removed_and_never_taken() {
     assert!(!case.found(1));
 }
 
-#[test]
-fn who_waits_for_a_process_that_is_killed_starts_afresh() {
-    let case = Case::new();
+fn who_waits_for_a_process_that_is_killed_starts_afresh(kind: Kind) {
+    let case = Case::new(kind);
     let mut other = start_other(&case);
     let store = Arc::clone(&case.store);
     let waiting = thread::spawn(move || match store.claim(&id(1), None).unwrap() {
@@ -98,9 +93,8 @@ fn restart_machine(case: &mut Case) {
     case.reopen();
 }
 
-#[test]
-fn a_power_failure_takes_the_results_that_were_not_on_the_device() {
-    let mut case = Case::new();
+fn a_power_failure_takes_the_results_that_were_not_on_the_device(kind: Kind) {
+    let mut case = Case::new(kind);
     case.make(1, None);
     case.store.sync().unwrap();
     case.make(2, Some(1));
@@ -113,9 +107,8 @@ fn a_power_failure_takes_the_results_that_were_not_on_the_device() {
     assert_eq!(case.rows(), [row(1, 1, None), row(2, 0, Some(1))]);
 }
 
-#[test]
-fn a_result_whose_builder_was_killed_before_it_registered_it_gets_its_row() {
-    let mut case = Case::new();
+fn a_result_whose_builder_was_killed_before_it_registered_it_gets_its_row(kind: Kind) {
+    let mut case = Case::new(kind);
     case.make(1, None);
     case.make(2, Some(1));
     let database = Connection::open(case.path("state/db/db.sqlite")).unwrap();
@@ -125,9 +118,8 @@ fn a_result_whose_builder_was_killed_before_it_registered_it_gets_its_row() {
     assert_eq!(case.rows(), [row(1, 1, None), row(2, 0, Some(1))]);
 }
 
-#[test]
-fn what_another_is_just_putting_in_place_is_not_taken_for_synced() {
-    let case = Case::new();
+fn what_another_is_just_putting_in_place_is_not_taken_for_synced(kind: Kind) {
+    let case = Case::new(kind);
     case.make(1, None);
     let _draft = case.draft(2, Some(1));
     let boot = case.names("state/unsynced").remove(0);
@@ -136,12 +128,21 @@ fn what_another_is_just_putting_in_place_is_not_taken_for_synced() {
     assert_eq!(case.names(&format!("state/unsynced/{boot}")), [id(2).to_string()]);
 }
 
-#[test]
-fn results_of_this_boot_and_of_a_store_that_was_closed_stay() {
-    let mut case = Case::new();
+fn results_of_this_boot_and_of_a_store_that_was_closed_stay(kind: Kind) {
+    let mut case = Case::new(kind);
     case.make(1, None);
     case.reopen();
     assert!(case.found(1));
     restart_machine(&mut case);
     assert!(case.found(1));
+}
+
+on_each_backend! {
+    a_second_process_waits_for_the_first_and_gets_what_it_made
+    what_a_killed_process_left_is_removed_and_never_taken
+    who_waits_for_a_process_that_is_killed_starts_afresh
+    a_power_failure_takes_the_results_that_were_not_on_the_device
+    a_result_whose_builder_was_killed_before_it_registered_it_gets_its_row
+    what_another_is_just_putting_in_place_is_not_taken_for_synced
+    results_of_this_boot_and_of_a_store_that_was_closed_stay
 }

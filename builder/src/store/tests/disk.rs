@@ -3,23 +3,24 @@ use super::*;
 
 #[test]
 fn a_damaged_database_is_named_with_what_to_do() {
-    let case = Case::new();
+    let case = Case::new(Kind::Directories);
     let path = case.path("state/db/db.sqlite");
     for name in case.names("state/db") {
         fs::remove_file(case.path("state/db").join(name)).unwrap();
     }
     fs::write(&path, vec![b'x'; 10_000]).unwrap();
-    let error = open(&url(case.temp.path())).err().unwrap().to_string();
+    let error = open(&case.url()).err().unwrap().to_string();
     let why = "it is damaged; obuilder doctor --repair makes it anew from the results";
     assert_eq!(error, format!("cannot use the database {}: {why}", path.display()));
 }
 
 #[test]
 fn a_store_that_cannot_be_there_is_named() {
-    let temp = TempDir::new().unwrap();
-    fs::write(temp.path().join("store"), "a file").unwrap();
-    let error = open(&url(temp.path())).err().unwrap().to_string();
-    let start = format!("cannot make the store {}: ", temp.path().join("store").display());
+    let site = Site::new(Kind::Directories);
+    let dir = site.temp.path().join("store");
+    fs::write(&dir, "a file").unwrap();
+    let error = open(&site.url()).err().unwrap().to_string();
+    let start = format!("cannot make the store {}: ", dir.display());
     assert!(error.starts_with(&start), "{error}");
 }
 
@@ -29,10 +30,10 @@ mod mounted {
     use crate::transfer::trees::mounts;
 
     fn mounted(size: &str) -> Option<Case> {
-        let temp = TempDir::new().unwrap();
-        let dir = temp.path().join("store");
+        let site = Site::new(Kind::Directories);
+        let dir = site.path("");
         fs::create_dir(&dir).unwrap();
-        mounts::tmpfs(&dir, size).then(|| Case { store: open(&url(temp.path())).unwrap(), temp })
+        mounts::tmpfs(&dir, size).then(|| Case { store: site.open(), site })
     }
 
     #[test]
@@ -76,11 +77,11 @@ mod mounted {
     #[test]
     fn a_read_only_store_is_named_needs_root() {
         let Some(case) = mounted("4m") else { return };
-        let temp = case.temp;
+        let site = case.site;
         drop(case.store);
-        mounts::read_only(&temp.path().join("store"));
-        let error = open(&url(temp.path())).err().unwrap().to_string();
-        let path = temp.path().join("store/state/locks/opening");
+        mounts::read_only(&site.path(""));
+        let error = open(&site.url()).err().unwrap().to_string();
+        let path = site.path("state/locks/opening");
         assert_eq!(error, format!("cannot lock {}: its file system is read-only", path.display()));
     }
 }

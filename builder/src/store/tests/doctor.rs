@@ -8,18 +8,18 @@ impl Case {
     }
 
     fn findings(&self) -> Vec<Finding> {
-        examine(&url(self.temp.path())).unwrap()
+        examine(&self.url()).unwrap()
     }
 
     fn repaired(&self) {
-        repair(&url(self.temp.path())).unwrap();
+        repair(&self.url()).unwrap();
         assert_eq!(self.findings(), []);
     }
 }
 
 /// A chain 1 ← 2 ← 3.
-fn chain() -> Case {
-    let case = Case::new();
+fn chain(kind: Kind) -> Case {
+    let case = Case::new(kind);
     for (number, base) in [(1, None), (2, Some(1)), (3, Some(2))] {
         case.make(number, base);
     }
@@ -29,18 +29,16 @@ fn chain() -> Case {
     case
 }
 
-#[test]
-fn a_lost_result_is_told_and_its_row_goes_though_others_were_made_from_it() {
-    let case = chain();
-    fs::remove_dir_all(case.path("result").join(id(2).as_str())).unwrap();
+fn a_lost_result_is_told_and_its_row_goes_though_others_were_made_from_it(kind: Kind) {
+    let case = chain(kind);
+    case.lose(2);
     assert_eq!(case.findings(), [Finding::RowWithoutResult { id: id(2).to_string() }]);
     case.repaired();
     assert_eq!(case.rows(), [row(1, 0, None), row(3, 0, None)]);
 }
 
-#[test]
-fn a_result_without_a_row_is_told_and_gets_one() {
-    let case = chain();
+fn a_result_without_a_row_is_told_and_gets_one(kind: Kind) {
+    let case = chain(kind);
     case.database().execute("DELETE FROM builds WHERE id = ?1", [id(3).as_str()]).unwrap();
     let wrong = Finding::WrongCount { id: id(2).to_string(), written: 1, counted: 0 };
     assert_eq!(case.findings(), [wrong, Finding::ResultWithoutRow { id: id(3) }]);
@@ -48,9 +46,8 @@ fn a_result_without_a_row_is_told_and_gets_one() {
     assert_eq!(case.rows(), [row(1, 1, None), row(2, 0, Some(1)), row(3, 0, None)]);
 }
 
-#[test]
-fn counts_that_drifted_and_parents_nobody_knows_are_put_right() {
-    let case = chain();
+fn counts_that_drifted_and_parents_nobody_knows_are_put_right(kind: Kind) {
+    let case = chain(kind);
     let drift = "PRAGMA foreign_keys = off; UPDATE builds SET rc = rc + 3 WHERE rc = 0; \
                  UPDATE builds SET rc = 0, parent = 'nobody' WHERE rc = 1 AND parent IS NULL;
                  INSERT INTO builds VALUES ('no id', datetime(), datetime(), 0, NULL);";
@@ -68,9 +65,8 @@ fn counts_that_drifted_and_parents_nobody_knows_are_put_right() {
     assert_eq!(case.rows(), [row(1, 1, None), row(2, 1, Some(1)), row(3, 0, Some(2))]);
 }
 
-#[test]
-fn what_killed_builds_left_is_told_and_goes_but_what_is_being_made_stays() {
-    let case = chain();
+fn what_killed_builds_left_is_told_and_goes_but_what_is_being_made_stays(kind: Kind) {
+    let case = chain(kind);
     let draft = case.draft(4, None);
     let left = case.path("result-tmp").join(id(5).as_str());
     fs::create_dir_all(left.join("rootfs")).unwrap();
@@ -93,39 +89,47 @@ fn what_killed_builds_left_is_told_and_goes_but_what_is_being_made_stays() {
     draft.keep().unwrap();
 }
 
-#[test]
-fn what_is_not_ours_is_told_and_never_touched() {
-    let case = chain();
+fn what_is_not_ours_is_told_and_never_touched(kind: Kind) {
+    let case = chain(kind);
     let stranger = case.path("result/lost+found");
     fs::create_dir(&stranger).unwrap();
-    repair(&url(case.temp.path())).unwrap();
+    repair(&case.url()).unwrap();
     assert_eq!(case.findings(), [Finding::Stranger { path: stranger }]);
 }
 
-#[test]
-fn a_damaged_database_is_set_aside_and_made_again_from_the_results() {
-    let case = chain();
-    let temp = case.temp;
+fn a_damaged_database_is_set_aside_and_made_again_from_the_results(kind: Kind) {
+    let case = chain(kind);
+    let site = case.site;
     drop(case.store);
-    let dir = temp.path().join("store/state/db");
+    let dir = site.path("state/db");
     for name in ["db.sqlite-wal", "db.sqlite-shm"] {
         let _ = fs::remove_file(dir.join(name));
     }
     fs::write(dir.join("db.sqlite"), [b'x'; 5000]).unwrap();
-    let found = examine(&url(temp.path())).unwrap();
+    let found = examine(&site.url()).unwrap();
     assert!(matches!(&found[..], [Finding::DamagedDatabase { .. }]), "{found:?}");
-    repair(&url(temp.path())).unwrap();
-    let case = Case { store: open(&url(temp.path())).unwrap(), temp };
+    repair(&site.url()).unwrap();
+    let case = Case { store: site.open(), site };
     assert_eq!(case.findings(), []);
     assert_eq!(case.rows(), [row(1, 0, None), row(2, 0, None), row(3, 0, None)]);
     assert!(case.names("state/db").iter().any(|name| name.starts_with("db.sqlite.damaged-")));
 }
 
-#[test]
-fn a_directory_that_is_no_store_is_not_made_one() {
-    let temp = TempDir::new().unwrap();
-    let error = examine(&url(temp.path())).unwrap_err().to_string();
-    let dir = temp.path().join("store");
+fn a_directory_that_is_no_store_is_not_made_one(kind: Kind) {
+    let site = Site::new(kind);
+    let error = examine(&site.url()).unwrap_err().to_string();
+    let url = site.url();
+    let dir = url.dir();
     assert!(error.starts_with(&format!("there is no store in {}; ", dir.display())), "{error}");
-    assert!(open_existing(&url(temp.path())).is_err() && !dir.exists());
+    assert!(open_existing(&site.url()).is_err() && !dir.exists());
+}
+
+on_each_backend! {
+    a_lost_result_is_told_and_its_row_goes_though_others_were_made_from_it
+    a_result_without_a_row_is_told_and_gets_one
+    counts_that_drifted_and_parents_nobody_knows_are_put_right
+    what_killed_builds_left_is_told_and_goes_but_what_is_being_made_stays
+    what_is_not_ours_is_told_and_never_touched
+    a_damaged_database_is_set_aside_and_made_again_from_the_results
+    a_directory_that_is_no_store_is_not_made_one
 }

@@ -5,8 +5,8 @@ use super::*;
 use crate::store::removal::{self, Removed, Rules};
 
 /// A chain 1 ← 2 ← 3, and 4 ← 5 with 4 made from 1; used so many hours ago as each number says.
-fn case() -> Case {
-    let case = Case::new();
+fn case(kind: Kind) -> Case {
+    let case = Case::new(kind);
     for (number, base) in [(1, None), (2, Some(1)), (3, Some(2)), (4, Some(1)), (5, Some(4))] {
         case.make(number, base);
     }
@@ -36,9 +36,8 @@ fn hours(n: u64) -> Option<Duration> {
     Some(Duration::from_secs(n * 3600))
 }
 
-#[test]
-fn a_result_is_deleted_after_all_that_was_made_from_it() {
-    let case = case();
+fn a_result_is_deleted_after_all_that_was_made_from_it(kind: Kind) {
+    let case = case(kind);
     let mut told = Vec::new();
     let mut delete = |number| removal::delete(&*case.store, &id(number), |id| told.push(id.clone()));
     assert_eq!(delete(4).unwrap(), 2);
@@ -48,8 +47,7 @@ fn a_result_is_deleted_after_all_that_was_made_from_it() {
     assert!(case.names("result").is_empty() && case.rows().is_empty());
 }
 
-#[test]
-fn the_least_recently_used_goes_first_and_never_before_what_was_made_from_it() {
+fn the_least_recently_used_goes_first_and_never_before_what_was_made_from_it(kind: Kind) {
     for (rules, gone) in [
         (Rules { keep: Some(3), ..Rules::default() }, vec![5, 4]),
         (Rules { keep: Some(0), ..Rules::default() }, vec![5, 4, 3, 2, 1]),
@@ -61,22 +59,20 @@ fn the_least_recently_used_goes_first_and_never_before_what_was_made_from_it() {
         (Rules { free: Some(0), ..Rules::default() }, vec![]),
         (Rules { free: Some(101), ..Rules::default() }, vec![5, 4, 3, 2, 1]),
     ] {
-        assert_eq!(pruned(&case(), &rules), gone, "{rules:?}");
+        assert_eq!(pruned(&case(kind), &rules), gone, "{rules:?}");
     }
 }
 
-#[test]
-fn a_base_that_was_long_not_used_stays_while_what_was_made_from_it_stays() {
-    let case = case();
+fn a_base_that_was_long_not_used_stays_while_what_was_made_from_it_stays(kind: Kind) {
+    let case = case(kind);
     let database = Connection::open(case.path("state/db/db.sqlite")).unwrap();
     database.execute("UPDATE builds SET used = '2001-01-01 00:00:00' WHERE parent IS NULL", []).unwrap();
     assert_eq!(pruned(&case, &Rules { older_than: hours(24), ..Rules::default() }), [0_u8; 0]);
     assert_eq!(numbers(&case), [1, 2, 3, 4, 5]);
 }
 
-#[test]
-fn everything_goes_that_was_used_in_this_very_second_but_what_is_in_use() {
-    let case = Case::new();
+fn everything_goes_that_was_used_in_this_very_second_but_what_is_in_use(kind: Kind) {
+    let case = Case::new(kind);
     for (number, base) in [(1, None), (2, Some(1)), (3, Some(1))] {
         case.make(number, base);
     }
@@ -89,11 +85,10 @@ fn everything_goes_that_was_used_in_this_very_second_but_what_is_in_use() {
     assert!(case.names("result").is_empty() && case.rows().is_empty());
 }
 
-#[test]
-fn what_is_listed_is_what_is_there() {
-    let case = case();
+fn what_is_listed_is_what_is_there(kind: Kind) {
+    let case = case(kind);
     let database = Connection::open(case.path("state/db/db.sqlite")).unwrap();
-    fs::remove_dir_all(case.path("result").join(id(5).as_str())).unwrap();
+    case.lose(5);
     database.execute("DELETE FROM builds WHERE id = ?1", [id(3).as_str()]).unwrap();
     let listed = case.store.list().unwrap();
     let ids: Vec<_> = listed.iter().map(|entry| entry.id.clone()).collect();
@@ -102,4 +97,12 @@ fn what_is_listed_is_what_is_there() {
     assert_eq!(listed[1].parent, Some(id(1)));
     let age = listed[2].used.0 - listed[1].used.0;
     assert!((7000..7400).contains(&age), "made just now: {age}");
+}
+
+on_each_backend! {
+    a_result_is_deleted_after_all_that_was_made_from_it
+    the_least_recently_used_goes_first_and_never_before_what_was_made_from_it
+    a_base_that_was_long_not_used_stays_while_what_was_made_from_it_stays
+    everything_goes_that_was_used_in_this_very_second_but_what_is_in_use
+    what_is_listed_is_what_is_there
 }
