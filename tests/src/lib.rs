@@ -12,6 +12,7 @@ pub mod containers;
 pub mod copying;
 pub mod handles;
 pub mod lease;
+pub mod listing;
 pub mod memory;
 pub mod mount;
 pub mod mountinfo;

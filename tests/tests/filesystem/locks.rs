@@ -187,3 +187,50 @@ fn two_users_locks_on_the_same_name_do_not_meet() {
     assert_eq!((first.0, first.1), (true, 0));
     assert_eq!((second.0, second.1), (true, 0));
 }
+
+extern "C" fn ignore(_: libc::c_int) {}
+
+#[test]
+fn a_blocked_lock_is_given_up_at_a_signal() {
+    if !can_mount() {
+        return;
+    }
+    let twin = Twin::new(41_107);
+    let seen = twin.same(|dir| {
+        let path = dir.join("lock");
+        let file = open(&path);
+        file.lock().unwrap();
+        lock(&file, libc::F_WRLCK, 0, 0);
+        let other = open(&path);
+        let wait = |blocked: &dyn Fn() -> nix::Result<()>| {
+            forked(|| {
+                interrupt_soon();
+                blocked().map_or_else(|e| e as i32, |()| 0)
+            })
+        };
+        let posix = wait(&|| fcntl(&other, FcntlArg::F_SETLKW(&range(libc::F_WRLCK, 0, 0))).map(drop));
+        let whole = wait(&|| flock_waiting(&other));
+        [posix, whole]
+    });
+    assert_eq!(seen, [Errno::EINTR as i32, Errno::EINTR as i32]);
+}
+
+/// Has the kernel send this process a signal that does nothing, again and again from some milliseconds on.
+#[allow(unsafe_code)]
+fn interrupt_soon() {
+    use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
+    // Without SA_RESTART: the call that waits returns.
+    let action = SigAction::new(SigHandler::Handler(ignore), SaFlags::empty(), SigSet::empty());
+    // SAFETY: the handler does nothing.
+    let _ = unsafe { sigaction(Signal::SIGALRM, &action) };
+    let often = libc::timeval { tv_sec: 0, tv_usec: 50_000 };
+    let timer = libc::itimerval { it_interval: often, it_value: often };
+    // SAFETY: the timer is live for the call, which only reads it.
+    unsafe { libc::setitimer(libc::ITIMER_REAL, &raw const timer, std::ptr::null_mut()) };
+}
+
+#[allow(unsafe_code)]
+fn flock_waiting(file: &File) -> nix::Result<()> {
+    // SAFETY: integers only.
+    Errno::result(unsafe { libc::flock(file.as_raw_fd(), libc::LOCK_EX) }).map(drop)
+}

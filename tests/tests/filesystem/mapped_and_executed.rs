@@ -173,3 +173,53 @@ fn set_user_id_bits_lend_nothing() {
     let out = twin.user.run(|| Command::new(&id).arg("-u").output().unwrap());
     assert_eq!(String::from_utf8_lossy(&out.stdout).trim(), "41110");
 }
+
+/// Whether the time of modification moves with each store to a mapping, with its end, and with nothing; the file
+/// is `closed` before, or open.
+fn moves(path: &Path, closed: bool) -> Vec<bool> {
+    let mtime = || fs::metadata(path).map(|meta| (meta.mtime(), meta.mtime_nsec())).unwrap();
+    let mut last = mtime();
+    let mut moved = |what: &dyn Fn()| {
+        // The kernel's clock ticks every few milliseconds.
+        std::thread::sleep(std::time::Duration::from_millis(20));
+        what();
+        let now = mtime();
+        std::mem::replace(&mut last, now) != now
+    };
+    let file = OpenOptions::new().read(true).write(true).open(path).unwrap();
+    let mapping = std::cell::RefCell::new(Some(
+        Mapping::new(&file, NonZeroUsize::new(LEN).unwrap(), Sharing::Shared).unwrap(),
+    ));
+    let _open = (!closed).then_some(file);
+    let store = |value| {
+        if let Some(mapping) = mapping.borrow_mut().as_mut() {
+            mapping.set(1, value);
+            mapping.sync().unwrap();
+        }
+    };
+    vec![moved(&|| store(1)), moved(&|| store(2)), moved(&|| drop(mapping.take())), moved(&|| {})]
+}
+
+fn moves_as_natively(closed: bool) {
+    if !can_mount() {
+        return;
+    }
+    let twin = Twin::new(41_110);
+    twin.same(|dir| {
+        fs::create_dir(dir.join("d")).unwrap();
+        let path = dir.join("d/file");
+        fs::write(&path, vec![b'.'; LEN]).unwrap();
+        moves(&path, closed)
+    });
+}
+
+#[test]
+fn stores_to_a_shared_mapping_move_the_time_of_modification() {
+    moves_as_natively(false);
+}
+
+#[test]
+#[ignore = "the kernel does not tell how long a mapping outlives its descriptor"]
+fn stores_to_a_mapping_that_outlives_its_descriptor_move_the_time_of_modification() {
+    moves_as_natively(true);
+}
