@@ -18,7 +18,6 @@ pub mod leftovers;
 pub mod login;
 pub mod mount;
 mod mount_point;
-pub mod mountinfo;
 pub mod paths;
 pub mod plan;
 pub mod pool;

@@ -9,6 +9,7 @@ pub mod cli;
 mod daemon;
 mod fs;
 mod fuse;
+pub mod mountinfo;
 mod nodes;
 pub mod options;
 mod own_threads;

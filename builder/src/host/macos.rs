@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::run::{Run, SystemRun};
 use super::{Account, Host, HostError, Process, database};
-use crate::sandbox::mountinfo::Mount;
+use obuilderfs::mountinfo::Mount;
 
 /// A Mac, as its commands show it.
 #[derive(Debug, Default)]

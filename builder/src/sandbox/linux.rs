@@ -19,9 +19,9 @@ use nix::mount::{MntFlags, umount2};
 use tokio::io::AsyncReadExt;
 use tokio::net::unix::pipe;
 
-use super::mountinfo::{self, Mount};
 use super::plan::{Plan, Report};
 use super::{SandboxError, mount_point};
+use obuilderfs::mountinfo::{self, Mount};
 
 mod init;
 mod mirror;

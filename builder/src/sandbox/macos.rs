@@ -8,10 +8,10 @@ use std::process::{ExitCode, ExitStatus, Stdio};
 
 use tokio::process::{Child, Command};
 
-use super::mountinfo::Mount;
 use super::plan::{Plan, Report};
 use super::{SandboxError, Status, login};
 use crate::host::{SystemHost, macos};
+use obuilderfs::mountinfo::Mount;
 
 /// The type that a mount of obuilderfs has, as mount(8) shows it.
 pub(super) const KIND: &str = "macfuse";

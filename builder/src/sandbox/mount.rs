@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 
-use super::mountinfo::Mount;
+use obuilderfs::mountinfo::Mount;
+
 use super::{SandboxError, mount_point, platform};
 
 /// The name under which the builder's executable is the file system.

@@ -67,7 +67,7 @@ fn check_mountpoint(given: &Path) -> Result<PathBuf, MountError> {
     let path = canonical(given).map_err(|e| unusable(errno(&e)))?;
     while let Some(mounted) = platform::mounted_at(&path).filter(|mounted| mounted.kind == MOUNT_TYPE) {
         if !is_dead(&path) {
-            return Err(MountError::Mounted { mountpoint: path, scoreboard: mounted.source.into() });
+            return Err(MountError::Mounted { mountpoint: path, scoreboard: mounted.source });
         }
         warn!(mountpoint = %path.display(), "clearing away a mount whose daemon has died");
         platform::detach(&path).map_err(unusable)?;

@@ -58,7 +58,7 @@ pub(crate) fn enter(entering: &Entering) -> Result<u8, EnterError> {
     let given = &entering.mountpoint;
     let mountpoint = given.canonicalize().map_err(|_| EnterError::NotMounted(given.clone()))?;
     let mounted = mounted_at(&mountpoint).filter(|mounted| mounted.kind == MOUNT_TYPE);
-    let board = PathBuf::from(mounted.ok_or_else(|| EnterError::NotMounted(given.clone()))?.source);
+    let board = mounted.ok_or_else(|| EnterError::NotMounted(given.clone()))?.source;
     let link = Scoreboard::open(&board)?.resolve(entering.uid)?;
     let home = link.ok_or(EnterError::NoLink { uid: entering.uid, board })?.target;
     let view = PrivateView::bind(&mountpoint, &home, entering.uid)?;

@@ -1,16 +1,15 @@
 //! What is mounted where.
-use std::ffi::OsString;
 use std::fs;
 use std::io;
 use std::os::fd::AsRawFd;
-use std::os::unix::ffi::OsStringExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use fuser::{Config, Session};
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 
 use super::kernel::Kernel;
 use crate::fuse::Requests;
+use crate::mountinfo::{self, Mount};
 use crate::options::Options;
 use crate::session::{MOUNT_TYPE, MountError};
 
@@ -62,47 +61,9 @@ pub(crate) fn start(
     })
 }
 
-/// A mount, as `/proc/self/mountinfo` shows it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Mounted {
-    /// The type, such as `fuse.obuilderfs`.
-    pub(crate) kind: String,
-    /// The source; for ours, the scoreboard.
-    pub(crate) source: OsString,
-}
-
 /// The uppermost mount on `path` (canonical) in this mount namespace.
-pub(crate) fn mounted_at(path: &Path) -> Option<Mounted> {
-    let table = fs::read("/proc/self/mountinfo").ok()?;
-    let mut lines = table.split(|&b| b == b'\n').rev().filter_map(parse);
-    lines.find(|(at, _)| at == path).map(|(_, mounted)| mounted)
-}
-
-/// One line, `proc_pid_mountinfo(5)`: `ID PARENT DEV ROOT PATH OPTIONS TAG… - TYPE SOURCE SUPER`.
-fn parse(line: &[u8]) -> Option<(PathBuf, Mounted)> {
-    let mut fields = line.split(|&b| b == b' ');
-    let path = unescape(fields.nth(4)?);
-    let mut rest = fields.skip_while(|field| *field != b"-").skip(1);
-    let kind = String::from_utf8_lossy(rest.next()?).into_owned();
-    Some((PathBuf::from(path), Mounted { kind, source: unescape(rest.next()?) }))
-}
-
-/// Blanks, newlines and backslashes are written as `\ooo`.
-fn unescape(field: &[u8]) -> OsString {
-    let mut out = Vec::with_capacity(field.len());
-    let mut rest = field;
-    while let Some((&first, tail)) = rest.split_first() {
-        let octal =
-            tail.get(..3).filter(|digits| first == b'\\' && digits.iter().all(|d| (b'0'..b'8').contains(d)));
-        if let Some(digits) = octal {
-            out.push(digits.iter().fold(0u8, |value, d| value.wrapping_mul(8).wrapping_add(d - b'0')));
-            rest = &tail[3..];
-        } else {
-            out.push(first);
-            rest = tail;
-        }
-    }
-    OsString::from_vec(out)
+pub(crate) fn mounted_at(path: &Path) -> Option<Mount> {
+    mountinfo::at(&fs::read("/proc/self/mountinfo").ok()?, path)
 }
 
 /// Takes the mount away from `path` at once; who still uses it keeps it until the last one is done.
@@ -111,22 +72,4 @@ fn unescape(field: &[u8]) -> OsString {
 /// As `umount2(2)`.
 pub(crate) fn detach(path: &Path) -> Result<(), nix::errno::Errno> {
     umount2(path, MntFlags::MNT_DETACH)
-}
-
-#[cfg(test)]
-mod tests {
-    use std::ffi::OsStr;
-    use std::os::unix::ffi::OsStrExt;
-
-    use super::*;
-
-    #[test]
-    fn a_mountinfo_line_gives_path_type_and_source() {
-        let line =
-            br"36 35 98:0 /root /mnt/with\040blank rw,noatime shared:1 - fuse.obuilderfs /run/x\134y rw";
-        let (path, mounted) = parse(line).unwrap();
-        assert_eq!(path, Path::new("/mnt/with blank"));
-        assert_eq!(mounted.kind, "fuse.obuilderfs");
-        assert_eq!(mounted.source, OsStr::from_bytes(br"/run/x\y"));
-    }
 }

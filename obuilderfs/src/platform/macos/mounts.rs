@@ -10,6 +10,7 @@ use nix::mount::{MntFlags, unmount};
 
 use super::kernel::Kernel;
 use crate::fuse::Requests;
+use crate::mountinfo::Mount;
 use crate::options::Options;
 use crate::session::{MOUNT_TYPE, MountError};
 
@@ -63,22 +64,15 @@ pub(crate) fn start(
     Session::new(requests, mountpoint, &config)
 }
 
-/// A mount, as `statfs(2)` shows it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Mounted {
-    pub(crate) kind: String,
-    pub(crate) source: OsString,
-}
-
 /// The mount on `path`, if `path` is a mount point.
-pub(crate) fn mounted_at(path: &Path) -> Option<Mounted> {
+pub(crate) fn mounted_at(path: &Path) -> Option<Mount> {
     let raw = raw_statfs(path)?;
     if text(&raw.f_mntonname).as_bytes() != path.as_os_str().as_bytes() {
         return None;
     }
     let kind = text(&raw.f_fstypename).to_string_lossy().into_owned();
     let kind = if kind.contains("fuse") { MOUNT_TYPE.to_owned() } else { kind };
-    Some(Mounted { kind, source: text(&raw.f_mntfromname) })
+    Some(Mount { point: path.to_owned(), kind, source: text(&raw.f_mntfromname).into() })
 }
 
 fn raw_statfs(path: &Path) -> Option<libc::statfs> {
