@@ -66,10 +66,12 @@ pub(crate) fn mounted_at(path: &Path) -> Option<Mount> {
     mountinfo::at(&fs::read("/proc/self/mountinfo").ok()?, path)
 }
 
-/// Takes the mount away from `path` at once; who still uses it keeps it until the last one is done.
+/// Takes the mount away from `path` at once, and gives every request that waits for an answer an error. Otherwise
+/// a thread of ours that tells the kernel something may wait for the lock of a directory whose holder waits for
+/// us; and a process with such a thread cannot end, which alone would release them both.
 ///
 /// # Errors
 /// As `umount2(2)`.
 pub(crate) fn detach(path: &Path) -> Result<(), nix::errno::Errno> {
-    umount2(path, MntFlags::MNT_DETACH)
+    umount2(path, MntFlags::MNT_DETACH | MntFlags::MNT_FORCE)
 }
