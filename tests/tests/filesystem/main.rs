@@ -11,6 +11,7 @@ mod bounds;
 mod command_line;
 mod commands;
 mod directories;
+mod endings;
 mod files;
 mod into_the_root;
 mod lifecycle;
