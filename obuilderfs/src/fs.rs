@@ -161,8 +161,8 @@ impl FileSystem {
                 let node = self.nodes.get(id)?;
                 let covered = node.is_covered();
                 // Removed a moment ago, unless the kernel may have come here by a name that is out of date.
-                let gone =
-                    |e| if e == Errno::ESTALE && (covered || node.view.private) { Errno::ENOENT } else { e };
+                let fresh = covered || node.view.private || self.shared.name.is_zero();
+                let gone = |e| if e == Errno::ESTALE && fresh { Errno::ENOENT } else { e };
                 let dir = self.nodes.anchor(&node).map_err(gone)?;
                 Ok(Place { view: Arc::clone(&node.view), dir, at_root: false, covered })
             }
