@@ -7,6 +7,7 @@ mod control;
 mod data;
 mod directories;
 mod handles;
+mod nameless;
 mod namespace;
 mod retirement;
 mod root;

@@ -7,21 +7,22 @@ use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use fuser::{
     BackingId, BsdFileFlags, CopyFileRangeFlags, FileHandle, Filesystem, FopenFlags, Generation, INodeNo,
     InitFlags, IoctlFlags, KernelConfig, LockOwner, OpenFlags, RenameFlags, ReplyAttr, ReplyCreate,
     ReplyData, ReplyDirectory, ReplyEmpty, ReplyEntry, ReplyIoctl, ReplyLseek, ReplyOpen, ReplyStatfs,
-    ReplyWrite, ReplyXattr, Request, TimeOrNow, WriteFlags,
+    ReplyStatx, ReplyWrite, ReplyXattr, Request, TimeOrNow, WriteFlags,
 };
 use nix::errno::Errno;
 use tracing::debug;
 
 use self::convert::{attributes, errno, kind_of, time_change};
 use self::passthrough::Passthrough;
+use crate::backing::Stat;
 use crate::caller::{Caller, as_daemon};
-use crate::fs::{Change, Entry, FileSystem, Lookup};
+use crate::fs::{Change, Entry, FileSystem, Lookup, OpenFile};
 use crate::own_threads::OwnThreads;
 use crate::platform::{self, Kernel};
 use crate::statistics::Kind;
@@ -59,6 +60,28 @@ impl Requests {
             return Err(Errno::ENOTSUP);
         }
         Ok(Caller { uid: request.uid(), gid: request.gid(), pid: request.pid() })
+    }
+
+    /// Answers with a new file, which is open as `handle`.
+    fn reply_created(
+        &self,
+        reply: ReplyCreate,
+        lifetime: Duration,
+        stat: &Stat,
+        handle: u64,
+        file: &OpenFile,
+    ) {
+        let (attributes, node, handle) = (attributes(stat), &file.node, FileHandle(handle));
+        match self.passthrough.opened(node.id, node.volume(), || register(|| reply.open_backing(file.fd()))) {
+            Some(backing) => {
+                let flags = FopenFlags::FOPEN_NOFLUSH;
+                reply.created_passthrough(&lifetime, &attributes, GENERATION, handle, flags, &backing);
+            }
+            None => {
+                let flags = convert::cached_open(node.view.private);
+                reply.created(&lifetime, &attributes, GENERATION, handle, flags);
+            }
+        }
     }
 }
 
@@ -148,6 +171,17 @@ impl Filesystem for Requests {
         let found = self.caller(request).and_then(|_| self.fs.getattr(ino.0, fh.map(|fh| fh.0)));
         match found {
             Ok(found) => reply.attr(&found.lifetime, &attributes(&found.stat)),
+            Err(e) => reply.error(errno(e)),
+        }
+    }
+
+    fn statx(&self, request: &Request, ino: INodeNo, fh: Option<FileHandle>, reply: ReplyStatx) {
+        let _timing = self.fs.statistics.time(Kind::Statx);
+        let found = self.caller(request).and_then(|_| self.fs.getattr(ino.0, fh.map(|fh| fh.0)));
+        match found {
+            Ok(found) => {
+                reply.statx(&found.lifetime, &attributes(&found.stat), found.stat.btime.is_some());
+            }
             Err(e) => reply.error(errno(e)),
         }
     }
@@ -444,27 +478,31 @@ impl Filesystem for Requests {
         let _timing = self.fs.statistics.time(Kind::Create);
         let caller = self.caller(request);
         let created = caller.and_then(|caller| self.fs.create(&caller, parent.0, name, (mode, umask), flags));
-        let (entry, handle, file) = match created {
-            Ok(created) => created,
-            Err(e) => return reply.error(errno(e)),
-        };
-        let lifetime = entry.name_lifetime.min(entry.attributes.lifetime);
-        let attributes = attributes(&entry.attributes.stat);
-        let node = &file.node;
-        let handle = FileHandle(handle);
-        match self.passthrough.opened(node.id, node.volume(), || register(|| reply.open_backing(file.fd()))) {
-            Some(backing) => reply.created_passthrough(
-                &lifetime,
-                &attributes,
-                GENERATION,
-                handle,
-                FopenFlags::FOPEN_NOFLUSH,
-                &backing,
-            ),
-            None => {
-                let flags = convert::cached_open(node.view.private);
-                reply.created(&lifetime, &attributes, GENERATION, handle, flags);
+        match created {
+            Ok((entry, handle, file)) => {
+                let lifetime = entry.name_lifetime.min(entry.attributes.lifetime);
+                self.reply_created(reply, lifetime, &entry.attributes.stat, handle, &file);
             }
+            Err(e) => reply.error(errno(e)),
+        }
+    }
+
+    fn tmpfile(
+        &self,
+        request: &Request,
+        parent: INodeNo,
+        mode: u32,
+        umask: u32,
+        flags: i32,
+        reply: ReplyCreate,
+    ) {
+        let _timing = self.fs.statistics.time(Kind::Tmpfile);
+        let caller = self.caller(request);
+        match caller.and_then(|caller| self.fs.create_nameless(&caller, parent.0, (mode, umask), flags)) {
+            Ok((shown, handle, file)) => {
+                self.reply_created(reply, shown.lifetime, &shown.stat, handle, &file);
+            }
+            Err(e) => reply.error(errno(e)),
         }
     }
 

@@ -42,6 +42,8 @@ pub(crate) enum Where {
     Kept,
     /// Under one that it may not.
     Asked,
+    /// Under none: it was made without.
+    Nowhere,
 }
 
 /// One object of one view.
@@ -85,7 +87,7 @@ impl Node {
             }
             Where::Root => self.in_root.store(true, Ordering::Relaxed),
             Where::Kept if self.may_be_kept() => self.kept.store(true, Ordering::Relaxed),
-            Where::Kept | Where::Asked => {}
+            Where::Kept | Where::Asked | Where::Nowhere => {}
         }
         !self.is_outdated()
     }
@@ -193,7 +195,7 @@ impl Nodes {
             return Ok(Arc::clone(node));
         }
         let in_root = place == Where::Root || known.is_some() || table.is_leaving(view, stat);
-        let pinned = handle.is_none();
+        let pinned = handle.is_none() || place == Where::Nowhere;
         let node = Arc::new(Node {
             id: table.new_id(view, stat),
             view: Arc::clone(view),
@@ -302,6 +304,14 @@ impl Nodes {
         let mut slot = node.fd.lock();
         node.pinned.store(true, Ordering::Relaxed);
         *slot = Some(fd);
+    }
+
+    /// An object that had no name has got one: it needs no descriptor any more if there is another way to it.
+    pub(crate) fn got_name(&self, id: u64) {
+        let Ok(node) = self.get(id) else { return };
+        if node.handle.is_some() && node.pinned.swap(false, Ordering::Relaxed) {
+            self.recent.note(&node);
+        }
     }
 
     /// How many nodes the kernel knows.

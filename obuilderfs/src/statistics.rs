@@ -36,10 +36,12 @@ pub(crate) enum Kind {
     Fallocate,
     Lseek,
     CopyFileRange,
+    Tmpfile,
+    Statx,
 }
 
 /// Names in the order of [`Kind`].
-const NAMES: [&str; 30] = [
+const NAMES: [&str; 32] = [
     "lookup",
     "forget",
     "getattr",
@@ -70,6 +72,8 @@ const NAMES: [&str; 30] = [
     "fallocate",
     "lseek",
     "copy_file_range",
+    "tmpfile",
+    "statx",
 ];
 
 /// Counts since the mount was made.

@@ -16,6 +16,7 @@ pub mod listing;
 pub mod memory;
 pub mod mount;
 pub mod mountinfo;
+pub mod nameless;
 pub mod observe;
 pub mod process;
 pub mod random;

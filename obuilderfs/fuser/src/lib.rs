@@ -71,6 +71,7 @@ pub use crate::reply::ReplyLseek;
 pub use crate::reply::ReplyOpen;
 pub use crate::reply::ReplyPoll;
 pub use crate::reply::ReplyStatfs;
+pub use crate::reply::ReplyStatx;
 pub use crate::reply::ReplyWrite;
 pub use crate::reply::ReplyXattr;
 pub use crate::request_param::Request;
@@ -852,6 +853,29 @@ pub trait Filesystem: Send + Sync + 'static {
             "[Not Implemented] create(parent: {parent:#x?}, name: {name:?}, mode: {mode}, \
             umask: {umask:#x?}, flags: {flags:#x?})"
         );
+        reply.error(Errno::ENOSYS);
+    }
+
+    /// Create and open a file without a name, as `open()` with `O_TMPFILE` asks for.
+    /// `flags` holds `O_EXCL` if the file must never get a name. The reply is that of
+    /// `create()`; the kernel counts one lookup of the new inode. Refused with
+    /// `ENOSYS`, it is not asked for again. Since ABI 7.37.
+    fn tmpfile(
+        &self,
+        _req: &Request,
+        _parent: INodeNo,
+        _mode: u32,
+        _umask: u32,
+        _flags: i32,
+        reply: ReplyCreate,
+    ) {
+        reply.error(Errno::ENOSYS);
+    }
+
+    /// Get file attributes and the birth time. Sent in place of `getattr()` where the
+    /// caller asks for a birth time that the kernel does not know yet. Refused with
+    /// `ENOSYS`, it is not asked for again. Since ABI 7.39.
+    fn statx(&self, _req: &Request, _ino: INodeNo, _fh: Option<FileHandle>, reply: ReplyStatx) {
         reply.error(Errno::ENOSYS);
     }
 

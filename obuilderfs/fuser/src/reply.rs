@@ -306,6 +306,36 @@ impl ReplyAttr {
 }
 
 ///
+/// Statx Reply
+///
+#[derive(Debug)]
+pub struct ReplyStatx {
+    reply: ReplyRaw,
+}
+
+impl Reply for ReplyStatx {
+    fn new(unique: ll::RequestId, sender: ReplySender) -> ReplyStatx {
+        ReplyStatx {
+            reply: Reply::new(unique, sender),
+        }
+    }
+}
+
+impl ReplyStatx {
+    /// Reply to a request with the given attributes; `crtime` of `attr` is the birth time if
+    /// `has_btime`, else the file has none.
+    pub fn statx(self, ttl: &Duration, attr: &FileAttr, has_btime: bool) {
+        self.reply
+            .send_ll(&ll::ResponseStruct::new_statx(ttl, attr, has_btime));
+    }
+
+    /// Reply to a request with the given error code
+    pub fn error(self, err: Errno) {
+        self.reply.error(err);
+    }
+}
+
+///
 /// XTimes Reply
 ///
 #[cfg(target_os = "macos")]
@@ -779,6 +809,45 @@ impl ReplyDirectoryPlus {
             attr.into(),
             *ttl,
         ))
+    }
+
+    /// As `add()`, with a lifetime for the attributes and one for the name, as
+    /// `ReplyEntry::entry_with_ttls()` takes them.
+    #[must_use]
+    pub fn add_with_ttls<T: AsRef<OsStr>>(
+        &mut self,
+        offset: u64,
+        name: T,
+        attr_ttl: &Duration,
+        entry_ttl: &Duration,
+        attr: &FileAttr,
+        generation: Generation,
+    ) -> bool {
+        let name = name.as_ref();
+        self.buf.push(&DirEntryPlus::new(
+            attr.ino,
+            generation,
+            DirEntOffset(offset),
+            name,
+            *entry_ttl,
+            attr.into(),
+            *attr_ttl,
+        ))
+    }
+
+    /// Add an entry of which nothing is told but number and kind, as in `ReplyDirectory::add()`:
+    /// the kernel counts no lookup of it, and looks it up when it needs more.
+    #[must_use]
+    pub fn add_bare<T: AsRef<OsStr>>(
+        &mut self,
+        ino: INodeNo,
+        offset: u64,
+        kind: FileType,
+        name: T,
+    ) -> bool {
+        let name = name.as_ref();
+        self.buf
+            .push_bare(&DirEntry::new(ino, DirEntOffset(offset), kind, name))
     }
 
     /// Reply to a request with the filled directory buffer

@@ -97,7 +97,10 @@ impl FileSystem {
         if !Arc::ptr_eq(&view, &place.view) {
             return Err(Errno::EXDEV);
         }
-        self.made(caller, &place, name, 0, || backing::link(object.as_fd(), place.dir.as_fd(), name))
+        let made =
+            self.made(caller, &place, name, 0, || backing::link(object.as_fd(), place.dir.as_fd(), name))?;
+        self.nodes.got_name(id);
+        Ok(made)
     }
 
     pub(crate) fn readlink(&self, caller: &Caller, id: u64) -> Result<OsString, Errno> {

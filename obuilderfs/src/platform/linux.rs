@@ -26,8 +26,9 @@ pub(crate) use kernel::{Kernel, wake_pipe};
 pub(crate) use links::LinkWatch;
 pub(crate) use mounts::{detach, mounted_at, require_fuse, start, threads};
 pub(crate) use objects::{
-    ANCHOR, EXEC_OPEN, O_DIRECT, RENAME_EXCHANGE, chmod, chown, copy_range, fallocate, is_exec_open, link,
-    mknod, open_plain, readlink, rename, reopen, seek, set_times, stat, stat_at, truncate,
+    ANCHOR, EXEC_OPEN, O_DIRECT, RENAME_EXCHANGE, chmod, chown, copy_range, create_nameless, fallocate,
+    is_exec_open, link, mknod, open_plain, readlink, rename, reopen, seek, set_times, stat, stat_at,
+    truncate,
 };
 pub(crate) use readiness::notify_ready;
 pub(crate) use xattrs::{get_xattr, list_xattrs, remove_xattr, set_xattr};

@@ -7,6 +7,7 @@
 mod attacker;
 mod attributes;
 mod bad_homes;
+mod birth_times;
 mod bounds;
 mod command_line;
 mod commands;
@@ -19,6 +20,7 @@ mod limits;
 mod links;
 mod locks;
 mod mapped_and_executed;
+mod nameless_files;
 mod permissions;
 mod private_views;
 mod privileges;

@@ -183,6 +183,9 @@ fn default_acls_and_the_umask_decide_what_new_objects_get() {
                 fs::create_dir(at("dir")).unwrap();
                 nix::unistd::mkfifo(&at("fifo"), nix::sys::stat::Mode::from_bits_truncate(0o666)).unwrap();
                 std::os::unix::fs::symlink("x", at("link")).unwrap();
+                let nameless =
+                    obuilder_tests::nameless::create(&dir.join(number.to_string()), 0o666).unwrap();
+                obuilder_tests::nameless::link(&nameless, &at("nameless")).unwrap();
                 fs::create_dir(at("dir").join("deeper")).map_err(|e| e.kind()).ok();
             }
         }

@@ -120,6 +120,54 @@ impl ResponseStruct<abi::fuse_attr_out> {
     }
 }
 
+impl ResponseStruct<abi::fuse_statx_out> {
+    pub(crate) fn new_statx(ttl: &Duration, attr: &crate::FileAttr, has_btime: bool) -> Self {
+        let (btime_secs, btime_nanos) = time_from_system_time(&attr.crtime);
+        let attr = fuse_attr_from_attr(attr);
+        let time = |tv_sec, tv_nsec| abi::fuse_sx_time {
+            tv_sec,
+            tv_nsec,
+            reserved: 0,
+        };
+        let btime_mask = if has_btime { abi::STATX_BTIME } else { 0 };
+        ResponseStruct(abi::fuse_statx_out {
+            attr_valid: ttl.as_secs(),
+            attr_valid_nsec: ttl.subsec_nanos(),
+            flags: 0,
+            spare: [0; 2],
+            stat: abi::fuse_statx {
+                mask: abi::STATX_BASIC_STATS | btime_mask,
+                blksize: attr.blksize,
+                attributes: 0,
+                nlink: attr.nlink,
+                uid: attr.uid,
+                gid: attr.gid,
+                // Type and permissions, 16 bits.
+                mode: attr.mode as u16,
+                spare0: [0],
+                ino: attr.ino,
+                size: attr.size,
+                blocks: attr.blocks,
+                attributes_mask: 0,
+                atime: time(attr.atime, attr.atimensec),
+                btime: if has_btime {
+                    time(btime_secs, btime_nanos)
+                } else {
+                    time(0, 0)
+                },
+                ctime: time(attr.ctime, attr.ctimensec),
+                mtime: time(attr.mtime, attr.mtimensec),
+                // `rdev` has the form of `new_encode_dev` in `linux/kdev_t.h`.
+                rdev_major: (attr.rdev & 0xf_ff00) >> 8,
+                rdev_minor: (attr.rdev & 0xff) | ((attr.rdev >> 12) & 0xf_ff00),
+                dev_major: 0,
+                dev_minor: 0,
+                spare2: [0; 14],
+            },
+        })
+    }
+}
+
 #[cfg(target_os = "macos")]
 impl ResponseStruct<abi::fuse_getxtimes_out> {
     pub(crate) fn new_xtimes(bkuptime: SystemTime, crtime: SystemTime) -> Self {
@@ -534,6 +582,21 @@ impl DirEntPlusList {
             },
         };
         self.0.push([header.as_bytes(), name])
+    }
+
+    /// As [`DirEntPlusList::push`], with node id 0: the kernel takes name, number and kind alone.
+    #[must_use]
+    pub(crate) fn push_bare<T: AsRef<Path>>(&mut self, x: &DirEntry<T>) -> bool {
+        let name = x.name.as_ref().as_os_str().as_bytes();
+        let dirent = abi::fuse_dirent {
+            ino: x.ino.into(),
+            off: x.offset.0,
+            namelen: name.len().try_into().expect("Name too long"),
+            typ: mode_from_kind_and_perm(x.kind, 0) >> 12,
+        };
+        let mut header = [0; size_of::<abi::fuse_direntplus>()];
+        header[size_of::<abi::fuse_entry_out>()..].copy_from_slice(dirent.as_bytes());
+        self.0.push([&header, name])
     }
 }
 

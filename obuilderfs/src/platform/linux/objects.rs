@@ -88,7 +88,7 @@ pub(crate) fn stat_at(dir: BorrowedFd<'_>, name: &OsStr) -> Result<Stat, Errno> 
         atime: time(raw.stx_atime),
         mtime: time(raw.stx_mtime),
         ctime: time(raw.stx_ctime),
-        btime: time(raw.stx_btime),
+        btime: (raw.stx_mask & libc::STATX_BTIME != 0).then(|| time(raw.stx_btime)),
     })
 }
 
@@ -126,6 +126,14 @@ pub(crate) fn open_plain(
     Errno::result(fd)?;
     // SAFETY: the kernel has just given us this descriptor.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// Makes and opens a file in `dir` that has no name; with `O_EXCL` in `flags` it will never have one.
+///
+/// # Errors
+/// As `openat(2)` with `O_TMPFILE`; `EOPNOTSUPP` where the file system has no such files.
+pub(crate) fn create_nameless(dir: BorrowedFd<'_>, flags: OFlag, mode: u32) -> Result<OwnedFd, Errno> {
+    open_plain(dir, OsStr::new("."), flags | OFlag::O_TMPFILE | OFlag::O_CLOEXEC, mode & 0o7777)
 }
 
 /// Sets the permission bits of the object.
