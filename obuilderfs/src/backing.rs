@@ -15,8 +15,8 @@ use crate::platform;
 
 pub(crate) use crate::platform::{
     DirStream, EXEC_OPEN, Handle, HandleKey, O_DIRECT, chmod, chown, copy_range, create_nameless, fallocate,
-    get_xattr, handle_of, is_exec_open, link, list_xattrs, mknod, open_handle, readlink, remove_xattr,
-    rename, reopen, seek, set_times, set_xattr, stat, stat_at, truncate,
+    get_xattr, handle_of, is_exec_open, link, list_xattrs, may_be_written, mknod, open_handle, open_to_ask,
+    readlink, remove_xattr, rename, reopen, seek, set_times, set_xattr, stat, stat_at, truncate, undisturbed,
 };
 
 /// A point in time; seconds may be negative.

@@ -49,6 +49,12 @@ pub(crate) fn as_daemon<T>(action: impl FnOnce() -> Result<T, Errno>) -> Result<
     action()
 }
 
+/// Runs `action` as the owner of the object it concerns, for what nobody else may do, not even the daemon.
+pub(crate) fn as_owner<T>(owner: u32, action: impl FnOnce() -> Result<T, Errno>) -> Result<T, Errno> {
+    become_identity(owner, 0, &[])?;
+    action()
+}
+
 /// Runs `action` as `uid` with the caller's gid, and again with the caller's supplementary groups if it was
 /// refused without them.
 ///

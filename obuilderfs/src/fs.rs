@@ -24,7 +24,7 @@ use std::time::Duration;
 use nix::errno::Errno;
 
 use crate::backing::{self, Stat};
-use crate::caller::Caller;
+use crate::caller::{Caller, as_daemon, as_owner};
 use crate::changes::Changes;
 use crate::nodes::{CONTROL, Node, Nodes, ROOT, Where};
 use crate::platform::{self, Kernel};
@@ -210,7 +210,7 @@ impl FileSystem {
         }
     }
 
-    fn entry_of(&self, node: &Node, stat: &Stat, place: &Place) -> Entry {
+    fn entry_of(&self, node: &Arc<Node>, stat: &Stat, place: &Place) -> Entry {
         let lifetime = self.lifetimes(&node.view, place.covered).name;
         Entry {
             attributes: self.shown(node, stat),
@@ -220,11 +220,30 @@ impl FileSystem {
     }
 
     /// `stat` as the users of the node's view see it.
-    fn shown(&self, node: &Node, stat: &Stat) -> Attributes {
-        let stat = Stat { ino: node.id, uid: node.view.uid_shown(stat.uid), ..*stat };
+    fn shown(&self, node: &Arc<Node>, below: &Stat) -> Attributes {
+        let stat = Stat { ino: node.id, uid: node.view.uid_shown(below.uid), ..*below };
         let lifetime = self.lifetimes(&node.view, node.is_covered()).attributes;
         let may_change = node.may_be_mapped() || node.is_outdated();
+        if may_change && node.lost_mappings(|| self.is_written(node, below.uid)) {
+            // What was found out before the last store may be on its way still, as `below` is.
+            self.expire_attributes(node.id);
+        }
         Attributes { stat, lifetime: if may_change { Duration::ZERO } else { lifetime } }
+    }
+
+    /// What the kernel keeps of the node's attributes, and what it is being told of them, is out of date.
+    fn expire_attributes(&self, id: u64) {
+        if let Some(kernel) = self.kernel.get() {
+            kernel.expire_attributes(id);
+        }
+    }
+
+    /// Whether anybody can write to the file, whose owner below is `owner`. If that cannot be found out, somebody
+    /// can.
+    fn is_written(&self, node: &Arc<Node>, owner: u32) -> bool {
+        let asked = as_daemon(|| backing::open_to_ask(self.nodes.anchor(node)?.as_fd()))
+            .and_then(|file| as_owner(owner, || backing::may_be_written(&file)));
+        asked.unwrap_or(true)
     }
 
     /// What everyone is told of the root and of the control directory. Everything is allowed in the root: who

@@ -59,6 +59,8 @@ pub(crate) struct Node {
     used: AtomicBool,
     /// Open files through which it can be mapped for writing.
     mappers: AtomicU32,
+    /// One of them was closed, and a mapping may have stayed.
+    left_mapped: AtomicBool,
     /// The kernel may keep a name of it below the root.
     kept: AtomicBool,
     /// It was found in the root, where no name may be kept.
@@ -97,14 +99,29 @@ impl Node {
         self.mappers.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Such an open file is gone, and with it its mappings.
+    /// Such an open file is gone. Its mappings are not, if the kernel reads and writes the file by itself.
     pub(crate) fn closed_for_mapping(&self) {
-        self.mappers.fetch_sub(1, Ordering::Relaxed);
+        self.left_mapped.store(true, Ordering::Release);
+        self.mappers.fetch_sub(1, Ordering::Release);
     }
 
     /// Whether somebody may be writing to it through memory, of which nobody is told.
     pub(crate) fn may_be_mapped(&self) -> bool {
-        self.mappers.load(Ordering::Relaxed) > 0
+        self.mappers.load(Ordering::Acquire) > 0 || self.left_mapped.load(Ordering::Acquire)
+    }
+
+    /// Finds out whether a mapping has stayed, where one may have: `is_written` says whether anybody can write to
+    /// the file at all. True if the last one is gone since this was asked.
+    pub(crate) fn lost_mappings(&self, is_written: impl FnOnce() -> bool) -> bool {
+        // Taken away first: whoever closes it while we ask sets it again.
+        if self.mappers.load(Ordering::Acquire) > 0 || !self.left_mapped.swap(false, Ordering::AcqRel) {
+            return false;
+        }
+        let stays = is_written();
+        if stays {
+            self.left_mapped.store(true, Ordering::Release);
+        }
+        !stays
     }
 
     /// Where the object lies: a number for the mount, or for the view where mounts cannot be told apart.
@@ -205,6 +222,7 @@ impl Nodes {
             pinned: AtomicBool::new(pinned),
             used: AtomicBool::new(false),
             mappers: AtomicU32::new(0),
+            left_mapped: AtomicBool::new(false),
             kept: AtomicBool::new(place == Where::Kept && !in_root),
             in_root: AtomicBool::new(in_root),
             outdated: AtomicBool::new(false),

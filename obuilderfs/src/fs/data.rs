@@ -77,7 +77,7 @@ impl FileSystem {
         let anchor = self.nodes.anchor(&node)?;
         let wanted = OpenFile::flags(flags);
         let uid = node.view.acting_uid(caller.uid);
-        let open = || backing::reopen(anchor.as_fd(), wanted);
+        let open = || backing::undisturbed(|| backing::reopen(anchor.as_fd(), wanted));
         let opened = if wanted.contains(OFlag::O_TRUNC) {
             act_on(caller, uid, anchor.as_fd(), open)
         } else {
@@ -91,11 +91,9 @@ impl FileSystem {
             opened => opened?,
         };
         let file = Arc::new(OpenFile::new((fd, share), node, caller, flags));
-        if file.mappable
-            && let Some(kernel) = self.kernel.get()
-        {
+        if file.mappable {
             // What it keeps from before would hide the times that writes through memory leave.
-            kernel.expire_attributes(id);
+            self.expire_attributes(id);
         }
         Ok((self.files.insert(Arc::clone(&file)), file))
     }

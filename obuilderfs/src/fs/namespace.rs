@@ -122,7 +122,7 @@ impl FileSystem {
         let uid = place.view.acting_uid(caller.uid);
         let share = self.shares.take(caller.uid)?;
         let wanted = OpenFile::flags(flags) | (OFlag::from_bits_retain(flags) & OFlag::O_EXCL);
-        let create = || backing::create(place.dir.as_fd(), name, wanted, mode);
+        let create = || backing::undisturbed(|| backing::create(place.dir.as_fd(), name, wanted, mode));
         let opened: Result<OwnedFd, Errno> = if mode & S_ISGID != 0 {
             act_with_groups(caller, uid, create)
         } else {

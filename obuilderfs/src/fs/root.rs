@@ -43,8 +43,8 @@ impl FileSystem {
         }
         let Ok(stat) = as_daemon(|| backing::stat_at(source.dir.as_fd(), name)) else { return Ok(()) };
         self.nodes.move_to_root(&source.view, &stat).map_err(|left| {
-            if let (Some(left), Some(kernel)) = (left, self.kernel.get()) {
-                kernel.expire_attributes(left.id);
+            if let Some(left) = left {
+                self.expire_attributes(left.id);
             }
             Errno::ESTALE
         })

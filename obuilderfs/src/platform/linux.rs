@@ -7,6 +7,7 @@ mod handles;
 mod homes;
 mod identity;
 mod kernel;
+mod leases;
 mod links;
 mod mounts;
 mod objects;
@@ -23,6 +24,7 @@ pub(crate) use identity::{
     set_groups, set_ids, thread_id,
 };
 pub(crate) use kernel::{Kernel, wake_pipe};
+pub(crate) use leases::{may_be_written, open_to_ask, undisturbed};
 pub(crate) use links::LinkWatch;
 pub(crate) use mounts::{detach, mounted_at, require_fuse, start, threads};
 pub(crate) use objects::{

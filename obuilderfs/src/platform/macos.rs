@@ -4,6 +4,7 @@ mod directories;
 mod enter;
 mod identity;
 mod kernel;
+mod leases;
 mod mounts;
 mod objects;
 mod xattrs;
@@ -15,6 +16,7 @@ pub(crate) use identity::{
     set_groups, set_ids, thread_id,
 };
 pub(crate) use kernel::{Change, Kernel, LinkWatch, Watch, wake_pipe};
+pub(crate) use leases::{may_be_written, open_to_ask, undisturbed};
 pub(crate) use mounts::{detach, mounted_at, notify_ready, require_fuse, start, threads};
 pub(crate) use objects::{
     ANCHOR, EXEC_OPEN, Handle, HandleKey, O_DIRECT, RENAME_EXCHANGE, chmod, chown, copy_range,

@@ -11,6 +11,7 @@ use nix::sys::stat::{Mode, SFlag};
 use nix::sys::time::TimeSpec;
 use nix::unistd::{Gid, Uid};
 
+use super::leases::undisturbed;
 use crate::backing::{Stat, Time};
 
 /// How to open an object only to name it: no rights needed, nothing is read, no link is followed.
@@ -180,7 +181,7 @@ pub(crate) fn readlink(fd: BorrowedFd<'_>) -> Result<OsString, Errno> {
 /// # Errors
 /// As `open(2)` for writing and `ftruncate(2)`; `EAGAIN` if somebody has a lease on it.
 pub(crate) fn truncate(fd: BorrowedFd<'_>, length: i64) -> Result<(), Errno> {
-    let file = reopen(fd, OFlag::O_WRONLY | OFlag::O_NONBLOCK)?;
+    let file = undisturbed(|| reopen(fd, OFlag::O_WRONLY | OFlag::O_NONBLOCK))?;
     nix::unistd::ftruncate(file, length)
 }
 
