@@ -49,9 +49,9 @@ pub(crate) fn as_daemon<T>(action: impl FnOnce() -> Result<T, Errno>) -> Result<
     action()
 }
 
-/// Runs `action` as the owner of the object it concerns, for what nobody else may do, not even the daemon.
-pub(crate) fn as_owner<T>(owner: u32, action: impl FnOnce() -> Result<T, Errno>) -> Result<T, Errno> {
-    become_identity(owner, 0, &[])?;
+/// Runs `action` once with these ids and no supplementary groups.
+pub(crate) fn with_ids<T>(uid: u32, gid: u32, action: impl FnOnce() -> Result<T, Errno>) -> Result<T, Errno> {
+    become_identity(uid, gid, &[])?;
     action()
 }
 

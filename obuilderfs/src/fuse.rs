@@ -10,10 +10,10 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use fuser::{
-    BackingId, BsdFileFlags, CopyFileRangeFlags, FileHandle, Filesystem, FopenFlags, Generation, INodeNo,
-    InitFlags, IoctlFlags, KernelConfig, LockOwner, OpenFlags, RenameFlags, ReplyAttr, ReplyCreate,
-    ReplyData, ReplyDirectory, ReplyEmpty, ReplyEntry, ReplyIoctl, ReplyLseek, ReplyOpen, ReplyStatfs,
-    ReplyStatx, ReplyWrite, ReplyXattr, Request, TimeOrNow, WriteFlags,
+    BsdFileFlags, CopyFileRangeFlags, FileHandle, Filesystem, FopenFlags, Generation, INodeNo, InitFlags,
+    IoctlFlags, KernelConfig, LockOwner, OpenFlags, RenameFlags, ReplyAttr, ReplyCreate, ReplyData,
+    ReplyDirectory, ReplyEmpty, ReplyEntry, ReplyIoctl, ReplyLseek, ReplyOpen, ReplyStatfs, ReplyStatx,
+    ReplyWrite, ReplyXattr, Request, TimeOrNow, WriteFlags,
 };
 use nix::errno::Errno;
 use tracing::debug;
@@ -21,7 +21,7 @@ use tracing::debug;
 use self::convert::{attributes, errno, kind_of, time_change};
 use self::passthrough::Passthrough;
 use crate::backing::Stat;
-use crate::caller::{Caller, as_daemon};
+use crate::caller::Caller;
 use crate::fs::{Change, Entry, FileSystem, Lookup, OpenFile};
 use crate::own_threads::OwnThreads;
 use crate::platform::{self, Kernel};
@@ -72,7 +72,7 @@ impl Requests {
         file: &OpenFile,
     ) {
         let (attributes, node, handle) = (attributes(stat), &file.node, FileHandle(handle));
-        match self.passthrough.opened(node.id, node.volume(), || register(|| reply.open_backing(file.fd()))) {
+        match self.passthrough.opened(file, || reply.open_backing(file.fd())) {
             Some(backing) => {
                 let flags = FopenFlags::FOPEN_NOFLUSH;
                 reply.created_passthrough(&lifetime, &attributes, GENERATION, handle, flags, &backing);
@@ -83,12 +83,6 @@ impl Requests {
             }
         }
     }
-}
-
-/// All opens of a file share the first one's registration, and with it the rights that the kernel writes with:
-/// so they are the daemon's. What a write does beside is asked for before each: see `drop_set_ids`.
-fn register(open: impl FnOnce() -> io::Result<BackingId>) -> io::Result<BackingId> {
-    as_daemon(|| Ok(open()))?
 }
 
 fn reply_entry(reply: ReplyEntry, outcome: Result<Entry, Errno>) {
@@ -299,7 +293,7 @@ impl Filesystem for Requests {
             Err(e) => return reply.error(errno(e)),
         };
         let node = &file.node;
-        match self.passthrough.opened(node.id, node.volume(), || register(|| reply.open_backing(file.fd()))) {
+        match self.passthrough.opened(&file, || reply.open_backing(file.fd())) {
             Some(backing) => {
                 reply.opened_passthrough(FileHandle(handle), FopenFlags::FOPEN_NOFLUSH, &backing);
             }

@@ -22,6 +22,7 @@ pub mod process;
 pub mod random;
 pub mod require;
 pub mod scratch;
+pub mod unmount;
 pub mod user;
 pub mod world;
 
@@ -32,5 +33,6 @@ pub use containers::Containers;
 pub use mount::Mount;
 pub use require::{Need, require};
 pub use scratch::Scratch;
+pub use unmount::Unmount;
 pub use user::User;
 pub use world::World;

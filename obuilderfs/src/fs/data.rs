@@ -49,6 +49,11 @@ impl OpenFile {
         Self { fd, node, opener: *opener, mappable, writable, _share: share }
     }
 
+    /// Who opened it.
+    pub(super) fn opener(&self) -> &Caller {
+        &self.opener
+    }
+
     /// Whether it is open for writing.
     pub(super) fn is_writable(&self) -> bool {
         self.writable

@@ -1,12 +1,12 @@
 //! When a file was made, as `statx(2)` tells it.
 use std::fs::{self, File};
 use std::os::unix::fs::{MetadataExt, symlink};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::SystemTime;
 
 use nix::mount::MsFlags;
 use nix::sys::stat::Mode;
-use obuilder_tests::{Twin, User, World, nameless};
+use obuilder_tests::{Twin, Unmount, User, World, nameless};
 
 use crate::can_mount;
 
@@ -116,12 +116,4 @@ fn where_the_file_system_below_keeps_none_none_is_shown() {
         assert_eq!(born(&file), None, "through the mount");
         assert_eq!(fs::metadata(&file).unwrap().len(), 1);
     });
-}
-
-struct Unmount(PathBuf);
-
-impl Drop for Unmount {
-    fn drop(&mut self) {
-        let _ = nix::mount::umount2(&self.0, nix::mount::MntFlags::MNT_DETACH);
-    }
 }
