@@ -14,6 +14,7 @@ mod root;
 mod set_ids;
 mod shares;
 mod status;
+mod walkers;
 mod xattrs;
 
 use std::ffi::OsStr;
@@ -41,6 +42,7 @@ pub(crate) use status::STATUS;
 use control::Tokens;
 use handles::Handles;
 use shares::Shares;
+use walkers::Walkers;
 
 /// For how long the kernel may use names and attributes below the root of a shared mount without asking.
 #[derive(Debug, Clone, Copy, Default)]
@@ -71,6 +73,7 @@ pub(crate) struct FileSystem {
     directories: Handles<OpenDir>,
     shares: Arc<Shares>,
     tokens: Tokens,
+    walkers: Walkers,
     shared: Lifetimes,
     changes: Arc<Changes>,
     kernel: OnceLock<Kernel>,
@@ -127,6 +130,7 @@ impl FileSystem {
             directories: Handles::default(),
             shares: Shares::new(descriptors.open),
             tokens: Tokens::default(),
+            walkers: Walkers::default(),
             shared,
             changes: Arc::new(changes),
             kernel: OnceLock::new(),

@@ -12,8 +12,8 @@ use std::time::{Duration, SystemTime};
 use fuser::{
     BsdFileFlags, CopyFileRangeFlags, FileHandle, Filesystem, FopenFlags, Generation, INodeNo, InitFlags,
     IoctlFlags, KernelConfig, LockOwner, OpenFlags, RenameFlags, ReplyAttr, ReplyCreate, ReplyData,
-    ReplyDirectory, ReplyEmpty, ReplyEntry, ReplyIoctl, ReplyLseek, ReplyOpen, ReplyStatfs, ReplyStatx,
-    ReplyWrite, ReplyXattr, Request, TimeOrNow, WriteFlags,
+    ReplyDirectory, ReplyDirectoryPlus, ReplyEmpty, ReplyEntry, ReplyIoctl, ReplyLseek, ReplyOpen,
+    ReplyStatfs, ReplyStatx, ReplyWrite, ReplyXattr, Request, TimeOrNow, WriteFlags,
 };
 use nix::errno::Errno;
 use tracing::debug;
@@ -114,8 +114,6 @@ fn reply_xattr(reply: ReplyXattr, size: u32, outcome: Result<Vec<u8>, Errno>) {
 }
 
 impl Filesystem for Requests {
-    /// READDIRPLUS is not asked for: fuser 0.18 sends the number it shows (`d_ino`) as the node id too, and the
-    /// root's listing must hand out none, for the same name is another user's in the next look-up.
     fn init(&mut self, _request: &Request, config: &mut KernelConfig) -> io::Result<()> {
         let wanted = InitFlags::FUSE_ATOMIC_O_TRUNC
             | InitFlags::FUSE_AUTO_INVAL_DATA
@@ -125,6 +123,8 @@ impl Filesystem for Requests {
             // The file system below applies the umask, or the default ACL instead of it.
             | InitFlags::FUSE_DONT_MASK
             | InitFlags::FUSE_POSIX_ACL
+            // Without FUSE_READDIRPLUS_AUTO: we know better than the kernel who wants to know more than names.
+            | InitFlags::FUSE_DO_READDIRPLUS
             // Acting as the caller clears set-id bits as the kernel would: spares a request for each write.
             | InitFlags::FUSE_HANDLE_KILLPRIV_V2;
         let _ = config.add_capabilities(wanted & config.capabilities());
@@ -393,6 +393,34 @@ impl Filesystem for Requests {
         let _timing = self.fs.statistics.time(Kind::Readdir);
         let listed = self.fs.readdir(fh.0, offset, |entry| {
             !reply.add(INodeNo(entry.ino), entry.position, kind_of(entry.kind), entry.name)
+        });
+        match listed {
+            Ok(()) => reply.ok(),
+            Err(e) => reply.error(errno(e)),
+        }
+    }
+
+    fn readdirplus(
+        &self,
+        request: &Request,
+        _ino: INodeNo,
+        fh: FileHandle,
+        offset: u64,
+        mut reply: ReplyDirectoryPlus,
+    ) {
+        let _timing = self.fs.statistics.time(Kind::Readdirplus);
+        let listed = self.caller(request).and_then(|caller| {
+            self.fs.readdir_looked_up(&caller, fh.0, offset, |entry, found| match found {
+                Some(found) => !reply.add_with_ttls(
+                    entry.position,
+                    entry.name,
+                    &found.attributes.lifetime,
+                    &found.name_lifetime,
+                    &attributes(&found.attributes.stat),
+                    GENERATION,
+                ),
+                None => !reply.add_bare(INodeNo(entry.ino), entry.position, kind_of(entry.kind), entry.name),
+            })
         });
         match listed {
             Ok(()) => reply.ok(),

@@ -38,10 +38,11 @@ pub(crate) enum Kind {
     CopyFileRange,
     Tmpfile,
     Statx,
+    Readdirplus,
 }
 
 /// Names in the order of [`Kind`].
-const NAMES: [&str; 32] = [
+const NAMES: [&str; 33] = [
     "lookup",
     "forget",
     "getattr",
@@ -74,6 +75,7 @@ const NAMES: [&str; 32] = [
     "copy_file_range",
     "tmpfile",
     "statx",
+    "readdirplus",
 ];
 
 /// Counts since the mount was made.

@@ -26,7 +26,12 @@ impl FileSystem {
             self.changes.settle();
         }
         match as_daemon(|| self.entry(&place, name)) {
-            Ok(entry) => Ok(Lookup::Found(entry)),
+            Ok(entry) => {
+                if !place.at_root && !entry.attributes.stat.is_dir() {
+                    self.walkers.looked_up(caller.pid);
+                }
+                Ok(Lookup::Found(entry))
+            }
             Err(Errno::ENOENT) if !place.at_root => {
                 Ok(Lookup::Absent(self.lifetimes(&place.view, place.covered).absence))
             }
