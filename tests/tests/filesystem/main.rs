@@ -18,6 +18,7 @@ mod into_the_root;
 mod lifecycle;
 mod limits;
 mod links;
+mod listings;
 mod locks;
 mod mapped_and_executed;
 mod nameless_files;
