@@ -28,6 +28,7 @@ fn main() -> ExitCode {
     build_binaries();
     if wants("requests") {
         requests::run();
+        requests::walks();
     }
     if wants("jobs") {
         jobs::run(rounds.min(7));
