@@ -95,7 +95,7 @@ const WALKS: [(&str, Walk); 4] = [
     ("names and metadata", |dir| {
         walk(dir, |entry| {
             let _ = nix::sys::stat::lstat(&entry.path());
-        })
+        });
     }),
     ("names, metadata, birth times", |dir| walk(dir, |entry| drop(entry.metadata()))),
     ("names and contents", |dir| walk(dir, |entry| drop(fs::read(entry.path())))),
