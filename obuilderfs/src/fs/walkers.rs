@@ -107,7 +107,7 @@ mod tests {
         let walkers = Walkers::default();
         walkers.listed(7, 20);
         look_up(&walkers, 7, 20);
-        let listings = (0..100).take_while(|_| walkers.wants_look_ups(7)).count();
+        let listings = (0..1000).take_while(|_| walkers.wants_look_ups(7)).count();
         assert_eq!(listings, usize::from(TRUSTED));
         walkers.listed(7, 20);
         assert!(!walkers.wants_look_ups(7), "it has changed");
