@@ -13,7 +13,8 @@ use fuser::{Config, Session, SessionACL};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tracing::{info, warn};
 
-pub use self::error::MountError;
+use self::ending::Ending;
+pub use self::error::{MountError, Silent};
 use self::prepare::{Prepared, prepare};
 use crate::caller;
 use crate::changes::Changes;
@@ -81,24 +82,26 @@ impl Mount {
         let descriptors = share_out(raise_descriptor_limit() / prepared.len().max(1));
         caller::forget_own_groups().map_err(process("supplementary groups cannot be dropped"))?;
         let ends = ending::block_ending_signals().map_err(process("signals cannot be blocked"))?;
-        let mountpoints: Arc<[PathBuf]> = prepared.iter().map(|one| one.mountpoint.clone()).collect();
         let mounted = self.mount_all(prepared, descriptors)?;
+        let ending = Ending::of(mounted.iter().map(|one| one.mountpoint.clone()).collect());
         let started = (|| {
             platform::limit_capabilities().map_err(process("capabilities cannot be given up"))?;
             let thread = |source| MountError::Thread { source };
-            ending::end_on_signal(ends, &mountpoints).map_err(thread)?;
-            ending::end_on_eof(lifeline.until_eof, &mountpoints).map_err(thread)?;
+            ending::end_on_signal(ends, &ending).map_err(thread)?;
+            ending::end_on_eof(lifeline.until_eof, &ending).map_err(thread)?;
             mounted.iter().try_for_each(|one| one.fs.follow()).map_err(thread)
         })();
         // Whatever failed must not leave a mount behind that nobody serves.
-        started.inspect_err(|_| ending::detach(&mountpoints))?;
+        started.inspect_err(|_| ending.detach())?;
         if lifeline.leave_terminal
             && let Err(e) = daemon::leave_terminal()
         {
             warn!("the terminal cannot be left: {e}");
         }
         announce(lifeline.ready);
-        run(mounted)
+        let served = run(mounted);
+        ending.dismiss_guard();
+        served
     }
 
     fn mount_all(

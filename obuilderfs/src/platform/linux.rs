@@ -1,8 +1,10 @@
 //! Linux: `O_PATH` descriptors, file handles, per-thread file-system ids.
 #![allow(unsafe_code)]
 mod changes;
+mod connection;
 mod directories;
 mod enter;
+mod guard;
 mod handles;
 mod homes;
 mod identity;
@@ -16,6 +18,7 @@ mod xattrs;
 pub(crate) use changes::{Change, Watch};
 pub(crate) use directories::DirStream;
 pub(crate) use enter::{Entering, enter};
+pub(crate) use guard::Guard;
 pub(crate) use handles::{Handle, HandleKey, handle_of, open_handle};
 pub(crate) use homes::open_home;
 pub(crate) use identity::{

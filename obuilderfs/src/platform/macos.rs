@@ -2,6 +2,7 @@
 #![allow(unsafe_code)]
 mod directories;
 mod enter;
+mod guard;
 mod identity;
 mod kernel;
 mod mounts;
@@ -10,6 +11,7 @@ mod xattrs;
 
 pub(crate) use directories::DirStream;
 pub(crate) use enter::{Entering, enter};
+pub(crate) use guard::Guard;
 pub(crate) use identity::{
     groups_of, highest_descriptor_limit, is_indexer, limit_capabilities, own_umask, release_memory,
     set_groups, set_ids, thread_id,

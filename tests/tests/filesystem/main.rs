@@ -26,6 +26,7 @@ mod retirement;
 mod scoreboard;
 mod service;
 mod several_views;
+mod silent;
 mod stress;
 mod views;
 mod ways_in;
