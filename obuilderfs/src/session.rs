@@ -6,7 +6,7 @@ mod prepare;
 use std::fs;
 use std::io::{self, Write};
 use std::os::fd::OwnedFd;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use fuser::{Config, Session, SessionACL};
@@ -144,6 +144,20 @@ impl Mount {
             Err(source) => Err(MountError::Refused { mountpoint, source }),
         }
     }
+}
+
+/// Gives our mount on `mountpoint` what the kernel can change while it is there: `ro`, `rw`, `exec`, `noexec`,
+/// `atime`, `noatime`. Other options stay as they are, as those of an `/etc/fstab` do that are repeated.
+///
+/// # Errors
+/// There is no mount of ours, or the system refuses.
+pub fn remount(mountpoint: &Path, options: &Options) -> Result<(), MountError> {
+    let path = mountpoint.canonicalize().unwrap_or_else(|_| mountpoint.to_owned());
+    if platform::mounted_at(&path).is_none_or(|mounted| mounted.kind != MOUNT_TYPE) {
+        return Err(MountError::NotMounted { mountpoint: path });
+    }
+    platform::remount(&path, options)
+        .map_err(|source| MountError::Refused { mountpoint: path, source: source.into() })
 }
 
 /// Serves each mount until it is taken away.

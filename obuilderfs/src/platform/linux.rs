@@ -27,7 +27,7 @@ pub(crate) use identity::{
 };
 pub(crate) use kernel::{Kernel, wake_pipe};
 pub(crate) use links::LinkWatch;
-pub(crate) use mounts::{detach, mounted_at, require_fuse, start, threads};
+pub(crate) use mounts::{detach, mounted_at, remount, require_fuse, start, threads};
 pub(crate) use objects::{
     ANCHOR, EXEC_OPEN, O_DIRECT, RENAME_EXCHANGE, chmod, chown, copy_range, fallocate, is_exec_open, link,
     mknod, open_plain, readlink, rename, reopen, seek, set_times, stat, stat_at, truncate,

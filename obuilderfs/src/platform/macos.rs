@@ -17,7 +17,7 @@ pub(crate) use identity::{
     set_groups, set_ids, thread_id,
 };
 pub(crate) use kernel::{Change, Kernel, LinkWatch, Watch, wake_pipe};
-pub(crate) use mounts::{detach, mounted_at, notify_ready, require_fuse, start, threads};
+pub(crate) use mounts::{detach, mounted_at, notify_ready, remount, require_fuse, start, threads};
 pub(crate) use objects::{
     ANCHOR, EXEC_OPEN, Handle, HandleKey, O_DIRECT, RENAME_EXCHANGE, chmod, chown, copy_range, fallocate,
     fdatasync, handle_of, is_exec_open, link, mknod, open_handle, open_home, open_plain, readlink, rename,

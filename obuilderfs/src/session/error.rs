@@ -68,6 +68,12 @@ pub enum MountError {
         /// The scoreboard of the mount that is there.
         scoreboard: PathBuf,
     },
+    /// There is nothing to change.
+    #[error("{}: no obuilderfs is mounted there, so there is nothing to remount", mountpoint.display())]
+    NotMounted {
+        /// Where one was expected.
+        mountpoint: PathBuf,
+    },
     /// There is a mount of ours already, and it is stuck.
     #[error(transparent)]
     Silent(#[from] Silent),

@@ -19,6 +19,7 @@ mod limits;
 mod links;
 mod locks;
 mod mapped_and_executed;
+mod mount_helper;
 mod permissions;
 mod private_views;
 mod privileges;
