@@ -171,6 +171,8 @@ impl Options {
                 self.threads = threads.ok_or_else(|| wrong("expected a number from 1 to 64"))?;
             }
             "subtype" | "comment" | "uhelper" | "helper" => {}
+            // What the kernel shows of a FUSE mount, and mount(8) repeats to remount it.
+            "user_id" | "group_id" | "rootmode" | "max_read" | "blksize" => {}
             known if is_others(known) => {}
             _ => return Err(OptionError::Unknown(name.to_owned())),
         }

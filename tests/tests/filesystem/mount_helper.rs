@@ -114,7 +114,7 @@ fn remount_changes_what_the_kernel_can_change_and_keeps_the_rest() {
             "mount -t fuse.obuilderfs $B $M -o fallback=$F
             mount -t fuse.obuilderfs $B $M -o remount,ro,noexec,fallback=$F
             findmnt -no VFS-OPTIONS $M; ls $M; touch $M/new 2>&1 || true
-            mount -t fuse.obuilderfs $B $M -o remount,rw
+            mount -o remount,rw,exec $M
             findmnt -no VFS-OPTIONS $M; touch $M/new; umount $M; ls $F",
         );
         let refused =
