@@ -29,6 +29,7 @@ mod service;
 mod several_views;
 mod silent;
 mod stress;
+mod unasked;
 mod views;
 mod ways_in;
 
