@@ -72,7 +72,7 @@ fn a_namespace_of_ones_own_opens_no_handles_and_no_devices() {
     let _known = scene.victim.run(|| File::open(scene.file()).unwrap());
     // As root of a namespace of its own, the attacker reads what is not its own, and makes a device.
     let script = "
-        cat \"$1/.obuilderfs\" 2>&1 || true; ls \"$1/.obuilderfs/44031-t\" 2>&1 || true
+        cat \"$1/.obuilderfs\" 2>&1 || true; cat \"$1/.obuilderfs/44031-t/local/dir/open\" 2>&1 || true
         mount --bind \"$1\" \"$2\" && cat \"$2/dir/file\"
         mknod \"$1/dir/null\" c 1 3 2>&1 || echo no device";
     let out = Command::new("setpriv")
@@ -178,10 +178,11 @@ fn links_swapped_in_under_way_lead_nowhere_the_caller_may_not_go() {
     let scene = Scene::new();
     let below = scene.world.scratch.path().join("homes/44032/local");
     // Only root may enter: what is reached there was reached with the daemon's rights.
-    let vault = scene.world.scratch.dir("vault");
+    let locked = scene.world.scratch.dir("locked");
+    let vault = scene.world.scratch.dir("locked/vault");
     fs::create_dir(vault.join("b")).unwrap();
     fs::write(vault.join("b/file"), "secret").unwrap();
-    fs::set_permissions(&vault, fs::Permissions::from_mode(0o700)).unwrap();
+    fs::set_permissions(&locked, fs::Permissions::from_mode(0o700)).unwrap();
     scene.attacker.run(|| {
         fs::create_dir_all(below.join("a/b")).unwrap();
         fs::write(below.join("a/b/file"), "own").unwrap();
