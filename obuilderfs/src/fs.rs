@@ -15,12 +15,14 @@ mod shares;
 mod status;
 mod xattrs;
 
+use std::collections::VecDeque;
 use std::ffi::OsStr;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use nix::errno::Errno;
+use parking_lot::Mutex;
 
 use crate::backing::{self, Stat};
 use crate::caller::Caller;
@@ -70,6 +72,8 @@ pub(crate) struct FileSystem {
     directories: Handles<OpenDir>,
     shares: Arc<Shares>,
     tokens: Tokens,
+    /// Tasks on their way into the root.
+    movers: Mutex<VecDeque<root::Mover>>,
     shared: Lifetimes,
     changes: Arc<Changes>,
     kernel: OnceLock<Kernel>,
@@ -126,6 +130,7 @@ impl FileSystem {
             directories: Handles::default(),
             shares: Shares::new(descriptors.open),
             tokens: Tokens::default(),
+            movers: Mutex::default(),
             shared,
             changes: Arc::new(changes),
             kernel: OnceLock::new(),

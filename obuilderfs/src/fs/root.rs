@@ -1,5 +1,5 @@
 //! The root, which the kernel lets everyone through: what its own tree denies a caller, we have to deny.
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::os::fd::AsFd;
 
 use nix::errno::Errno;
@@ -8,6 +8,13 @@ use super::{FileSystem, Place};
 use crate::backing;
 use crate::caller::{Caller, act_as, act_with_groups, as_daemon};
 use crate::nodes::ROOT;
+
+/// A task that was told to look up again what it moves into the root: its id, the directory, and the name there.
+/// Then it moves it, holding the directory's lock, so that nobody puts another object there in between.
+pub(super) type Mover = (u32, u64, OsString);
+
+/// So many may be on their way at once; one that never comes back is forgotten.
+const MOVERS: usize = 256;
 
 impl Place {
     /// Runs `action`, something in this directory, as the caller.
@@ -33,21 +40,49 @@ pub(super) fn act_at<T>(
 }
 
 impl FileSystem {
-    /// `name` is about to be moved from `source` to `target`.
+    /// `name` is about to be moved from `source`, the directory `from`, to `target`.
     ///
     /// # Errors
     /// `ESTALE` to have the kernel look it up again, and then move it: see [`crate::nodes::Nodes::move_to_root`].
-    pub(super) fn leave_below(&self, source: &Place, name: &OsStr, target: &Place) -> Result<(), Errno> {
+    pub(super) fn leave_below(
+        &self,
+        caller: &Caller,
+        (source, from, name): (&Place, u64, &OsStr),
+        target: &Place,
+    ) -> Result<(), Errno> {
         if source.at_root || !target.at_root {
             return Ok(());
         }
+        let mover = (caller.pid, from, name.to_owned());
+        self.movers.lock().retain(|known| known.0 != caller.pid);
         let Ok(stat) = as_daemon(|| backing::stat_at(source.dir.as_fd(), name)) else { return Ok(()) };
         self.nodes.move_to_root(&source.view, &stat).map_err(|left| {
             if let (Some(left), Some(kernel)) = (left, self.kernel.get()) {
                 kernel.expire_attributes(left.id);
             }
+            let mut movers = self.movers.lock();
+            if movers.len() == MOVERS {
+                movers.pop_front();
+            }
+            movers.push_back(mover);
             Errno::ESTALE
         })
+    }
+
+    /// The caller looks `name` up in `place`, the directory `id`. If that is to move it into the root, whatever is
+    /// found under it now may not be kept: the kernel asks for a name but once more, and another object may have
+    /// come to lie there meanwhile.
+    pub(super) fn expect_move(&self, caller: &Caller, place: &Place, id: u64, name: &OsStr) {
+        let moves = |mover: &Mover| mover.0 == caller.pid && mover.1 == id && mover.2 == name;
+        if place.at_root || !self.movers.lock().iter().any(moves) {
+            return;
+        }
+        if let Ok(stat) = as_daemon(|| backing::stat_at(place.dir.as_fd(), name))
+            && let Some(left) = self.nodes.expect_move_to_root(&place.view, &stat)
+            && let Some(kernel) = self.kernel.get()
+        {
+            kernel.expire_attributes(left.id);
+        }
     }
 
     /// Whether the caller may look names up in the root of its tree.

@@ -3,6 +3,7 @@ use std::fs;
 use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use nix::fcntl::{AT_FDCWD, RenameFlags, renameat2};
 use obuilder_tests::observe::outcome;
@@ -140,4 +141,39 @@ fn what_is_open_or_stood_in_goes_on_when_it_is_moved_into_the_root() {
         fs::remove_file(dir.join("file")).unwrap();
         (outcome(seen), above, outcome(io::read_to_string(&file)), outcome(file.metadata().map(|m| m.len())))
     });
+}
+
+#[test]
+fn what_others_exchange_meanwhile_is_moved_into_the_root_all_the_same() {
+    if !can_mount() {
+        return;
+    }
+    let world = World::new();
+    let (user, _) = world.resident(44_011);
+    let mount = world.mount();
+    let at = |name: &str| mount.point().join(name);
+    let rename = |from: &str, to: &str, flags| renameat2(AT_FDCWD, &at(from), AT_FDCWD, &at(to), flags);
+    user.run(|| ["d/x", "d/y"].iter().for_each(|name| fs::create_dir_all(at(name)).unwrap()));
+    let done = AtomicBool::new(false);
+    let failed = std::thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                user.run(|| {
+                    while !done.load(Ordering::Relaxed) {
+                        let _ = (fs::metadata(at("d/x")), fs::metadata(at("d/y")));
+                        let _ = rename("d/x", "d/y", RenameFlags::RENAME_EXCHANGE);
+                    }
+                });
+            });
+        }
+        let failed = user.run(|| {
+            (0..3000).find_map(|_| {
+                let there = rename("d/x", "x", RenameFlags::empty());
+                there.and_then(|()| rename("x", "d/x", RenameFlags::empty())).err()
+            })
+        });
+        done.store(true, Ordering::Relaxed);
+        failed
+    });
+    assert_eq!(failed, None);
 }
