@@ -94,6 +94,8 @@ fn a_file_of_more_than_four_gibibytes_is_written_and_read_at_its_far_end() {
             let mut text = [0; 4];
             file.read_exact_at(&mut text, (1 << 32) - 2).unwrap();
             assert_eq!(&text, b"over");
+            file.read_exact_at(&mut text[..3], far).unwrap();
+            assert_eq!(&text[..3], b"far");
             assert_eq!(fs::metadata(&path).unwrap().len(), far + 3);
             let data = nix::unistd::lseek(&file, 1 << 31, nix::unistd::Whence::SeekData).unwrap();
             assert!(((1 << 32) - 8192..1 << 32).contains(&data), "{data}");
