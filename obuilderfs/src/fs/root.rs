@@ -9,9 +9,9 @@ use crate::backing;
 use crate::caller::{Caller, act_as, act_with_groups, as_daemon};
 use crate::nodes::ROOT;
 
-/// A task that was told to look up again what it moves into the root: its id, the directory, and the name there.
-/// Then it moves it, holding the directory's lock, so that nobody puts another object there in between.
-pub(super) type Mover = (u32, u64, OsString);
+/// A task that was told to look up again what it moves into the root, and the last name of the path to it. Then it
+/// moves it, holding the directory's lock, so that nobody puts another object there in between.
+pub(super) type Mover = (u32, OsString);
 
 /// So many may be on their way at once; one that never comes back is forgotten.
 const MOVERS: usize = 256;
@@ -40,20 +40,20 @@ pub(super) fn act_at<T>(
 }
 
 impl FileSystem {
-    /// `name` is about to be moved from `source`, the directory `from`, to `target`.
+    /// `name` is about to be moved from `source` to `target`.
     ///
     /// # Errors
     /// `ESTALE` to have the kernel look it up again, and then move it: see [`crate::nodes::Nodes::move_to_root`].
     pub(super) fn leave_below(
         &self,
         caller: &Caller,
-        (source, from, name): (&Place, u64, &OsStr),
+        (source, name): (&Place, &OsStr),
         target: &Place,
     ) -> Result<(), Errno> {
         if source.at_root || !target.at_root {
             return Ok(());
         }
-        let mover = (caller.pid, from, name.to_owned());
+        let mover = (caller.pid, name.to_owned());
         self.movers.lock().retain(|known| known.0 != caller.pid);
         let Ok(stat) = as_daemon(|| backing::stat_at(source.dir.as_fd(), name)) else { return Ok(()) };
         self.nodes.move_to_root(&source.view, &stat).map_err(|left| {
@@ -69,11 +69,11 @@ impl FileSystem {
         })
     }
 
-    /// The caller looks `name` up in `place`, the directory `id`. If that is to move it into the root, whatever is
-    /// found under it now may not be kept: the kernel asks for a name but once more, and another object may have
-    /// come to lie there meanwhile.
-    pub(super) fn expect_move(&self, caller: &Caller, place: &Place, id: u64, name: &OsStr) {
-        let moves = |mover: &Mover| mover.0 == caller.pid && mover.1 == id && mover.2 == name;
+    /// The caller looks `name` up in `place`. If that is to move it into the root, whatever is found under it now
+    /// may not be kept: the kernel asks but once more, and another object may have come to lie there meanwhile, or
+    /// the path may lead to another directory.
+    pub(super) fn expect_move(&self, caller: &Caller, place: &Place, name: &OsStr) {
+        let moves = |mover: &Mover| mover.0 == caller.pid && mover.1 == name;
         if place.at_root || !self.movers.lock().iter().any(moves) {
             return;
         }
