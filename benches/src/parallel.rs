@@ -12,6 +12,8 @@ use crate::samples::{Samples, print_heading, print_row};
 const USERS: u32 = 8;
 const FILES: usize = 300;
 
+type Naming = fn(&User) -> String;
+
 /// What each user does in its own tree: makes files, looks at them, reads them, and removes them.
 fn work(tree: &Path) {
     for directory in 0..FILES / 30 {
@@ -28,7 +30,7 @@ fn work(tree: &Path) {
 }
 
 /// Milliseconds until all users have done it, each in its own place, under the name that `name` gives it.
-fn time(users: &[User], places: &[PathBuf], name: fn(&User) -> String) -> f64 {
+fn time(users: &[User], places: &[PathBuf], name: Naming) -> f64 {
     let start = Instant::now();
     thread::scope(|scope| {
         for (user, place) in users.iter().zip(places) {
@@ -72,7 +74,7 @@ pub(crate) fn run(rounds: usize) {
 
 /// What the users call what they make. At the root of a mount that they share, the kernel drops what it keeps under
 /// a name as soon as another user asks for that name.
-const NAMES: [(&str, fn(&User) -> String); 2] = [
+const NAMES: [(&str, Naming); 2] = [
     ("8 users, one name each", |user| format!("tree-{}", user.uid)),
     ("8 users, the same name", |_| "tree".to_owned()),
 ];
