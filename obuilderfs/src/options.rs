@@ -34,7 +34,8 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        let cores = std::thread::available_parallelism().map_or(2, usize::from);
+        // More than there are cores: one that looks a name up may wait until changes have reached the kernel.
+        let cores = std::thread::available_parallelism().map_or(8, usize::from);
         Self {
             read_only: false,
             no_exec: false,
@@ -46,7 +47,7 @@ impl Default for Options {
             attr_timeout: Duration::ZERO,
             negative_timeout: Duration::ZERO,
             follow_changes: true,
-            threads: cores.clamp(2, 8),
+            threads: cores.clamp(8, 16),
             passthrough: true,
         }
     }
