@@ -1,14 +1,17 @@
 //! What the file system and a build step cost, side by side with doing without them.
 //!
-//! `cargo run --release -p obuilder-benches [-- requests|filesystem|jobs|steps|stores] [ROUNDS]`, as root. Every
+//! `cargo run --release -p obuilder-benches [-- requests|roundtrip|filesystem|data|parallel|jobs|steps|stores] [ROUNDS]`, as root. Every
 //! round measures each variant once, in turn, so that a busy machine is busy for all of them alike: trust the
 //! ratios and the minima.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout, clippy::print_stderr)]
 
+mod data;
 mod filesystem;
 mod jobs;
+mod parallel;
 mod place;
 mod requests;
+mod roundtrip;
 mod samples;
 mod steps;
 mod stores;
@@ -29,6 +32,15 @@ fn main() -> ExitCode {
     if wants("requests") {
         requests::run();
         requests::walks();
+    }
+    if wants("roundtrip") {
+        roundtrip::run(rounds);
+    }
+    if wants("data") {
+        data::run(rounds);
+    }
+    if wants("parallel") {
+        parallel::run(rounds);
     }
     if wants("jobs") {
         jobs::run(rounds.min(7));

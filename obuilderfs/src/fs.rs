@@ -17,12 +17,14 @@ mod status;
 mod walkers;
 mod xattrs;
 
+use std::collections::VecDeque;
 use std::ffi::OsStr;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use nix::errno::Errno;
+use parking_lot::Mutex;
 
 use crate::backing::{self, Stat};
 use crate::caller::{Caller, as_daemon, with_ids};
@@ -74,6 +76,8 @@ pub(crate) struct FileSystem {
     shares: Arc<Shares>,
     tokens: Tokens,
     walkers: Walkers,
+    /// Tasks on their way into the root.
+    movers: Mutex<VecDeque<root::Mover>>,
     shared: Lifetimes,
     changes: Arc<Changes>,
     kernel: OnceLock<Kernel>,
@@ -131,6 +135,7 @@ impl FileSystem {
             shares: Shares::new(descriptors.open),
             tokens: Tokens::default(),
             walkers: Walkers::default(),
+            movers: Mutex::default(),
             shared,
             changes: Arc::new(changes),
             kernel: OnceLock::new(),

@@ -256,6 +256,24 @@ impl Nodes {
         Err(node)
     }
 
+    /// The object `stat` in `view` is about to be looked up, and then moved from below into the root: see to it that
+    /// it is found as a node that may be. Gives the node that is left behind.
+    pub(crate) fn expect_move_to_root(&self, view: &View, stat: &Stat) -> Option<Arc<Node>> {
+        // Exclusively, for the same reason as in `found`.
+        let mut table = self.table.write();
+        match table.latest(view, stat).cloned() {
+            Some(node) if !node.kept.load(Ordering::Relaxed) && !node.is_outdated() => {
+                node.in_root.store(true, Ordering::Relaxed);
+                None
+            }
+            node => {
+                node.iter().for_each(|node| node.outdated.store(true, Ordering::Relaxed));
+                table.leave(view, stat);
+                node
+            }
+        }
+    }
+
     /// Counts one more look-up of the node `id`, if the kernel knows it still.
     pub(crate) fn count(&self, id: u64) -> Option<Arc<Node>> {
         let table = self.table.write();

@@ -25,6 +25,7 @@ impl FileSystem {
             Self::may_search(caller, &place)?;
             self.changes.settle();
         }
+        self.expect_move(caller, &place, name);
         match as_daemon(|| self.entry(&place, name)) {
             Ok(entry) => {
                 if !place.at_root && !entry.attributes.stat.is_dir() {
@@ -193,9 +194,9 @@ impl FileSystem {
         if !Arc::ptr_eq(&source.view, &target.view) {
             return Err(Errno::EXDEV);
         }
-        self.leave_below(&source, from.1, &target)?;
+        self.leave_below(caller, (&source, from.1), &target)?;
         if flags & platform::RENAME_EXCHANGE != 0 {
-            self.leave_below(&target, to.1, &source)?;
+            self.leave_below(caller, (&target, to.1), &source)?;
         }
         let rename = || backing::rename((source.dir.as_fd(), from.1), (target.dir.as_fd(), to.1), flags);
         let by = if source.at_root { &source } else { &target };

@@ -2,6 +2,7 @@
 #![allow(unsafe_code)]
 mod directories;
 mod enter;
+mod guard;
 mod identity;
 mod kernel;
 mod leases;
@@ -11,13 +12,14 @@ mod xattrs;
 
 pub(crate) use directories::DirStream;
 pub(crate) use enter::{Entering, enter};
+pub(crate) use guard::Guard;
 pub(crate) use identity::{
     groups_of, highest_descriptor_limit, is_indexer, limit_capabilities, own_umask, release_memory,
     set_groups, set_ids, thread_id,
 };
 pub(crate) use kernel::{Change, Kernel, LinkWatch, Watch, wake_pipe};
 pub(crate) use leases::{may_be_written, open_to_ask, undisturbed};
-pub(crate) use mounts::{detach, mounted_at, notify_ready, require_fuse, start, threads};
+pub(crate) use mounts::{detach, mounted_at, notify_ready, remount, require_fuse, start, threads};
 pub(crate) use objects::{
     ANCHOR, EXEC_OPEN, Handle, HandleKey, O_DIRECT, RENAME_EXCHANGE, chmod, chown, copy_range,
     create_nameless, fallocate, fdatasync, handle_of, is_exec_open, link, mknod, open_handle, open_home,

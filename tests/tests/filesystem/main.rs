@@ -21,6 +21,7 @@ mod links;
 mod listings;
 mod locks;
 mod mapped_and_executed;
+mod mount_helper;
 mod nameless_files;
 mod permissions;
 mod private_views;
@@ -29,7 +30,9 @@ mod retirement;
 mod scoreboard;
 mod service;
 mod several_views;
+mod silent;
 mod stress;
+mod unasked;
 mod views;
 mod ways_in;
 
