@@ -89,10 +89,12 @@ impl Watch {
         Errno::result(result).map(drop)
     }
 
-    /// Hands everything in the queue to `take`; what this process did itself only with `own_too`.
-    pub(crate) fn drain(&self, own_too: bool, mut take: impl FnMut(Change)) {
+    /// Hands everything in the queue to `take`; what this process did itself only with `own_too`. Each time before
+    /// some of it is handed out `read` is called.
+    pub(crate) fn drain(&self, own_too: bool, read: impl Fn(), mut take: impl FnMut(Change)) {
         let mut buffer = self.buffer.lock();
         while let Ok(length @ 1..) = nix::unistd::read(&self.queue, &mut buffer) {
+            read();
             let mut rest = &buffer[..length];
             while let Some((event, tail)) = split_event(rest) {
                 rest = tail;
@@ -202,9 +204,7 @@ mod tests {
         let told = |script| {
             shell(script, dir.path());
             let mut told = HashSet::new();
-            watch.drain(false, |change| {
-                told.insert(change);
-            });
+            watch.drain(false, || (), |change| _ = told.insert(change));
             told
         };
         let name = |name: &str| Change::Name(handle.key(), name.into());
