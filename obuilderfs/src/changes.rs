@@ -106,8 +106,9 @@ impl Changes {
     }
 
     /// Waits until the kernel knows of every change made before this call. `at_once` deals with a change without
-    /// waiting for anybody, if it can, and says whether it could; until the time it is given it may try.
-    pub(crate) fn settle(&self, at_once: impl Fn(&Change, Instant) -> bool) {
+    /// waiting for anybody, if it can, and says whether it could; it may try until the time it is given. Without one
+    /// the kernel knows of the change.
+    pub(crate) fn settle(&self, at_once: impl Fn(&Change, Option<Instant>) -> bool) {
         let Some(watch) = &self.watch else { return };
         let mut batches = self.batches.lock();
         self.read(watch, &mut batches, &at_once);
@@ -127,11 +128,17 @@ impl Changes {
     }
 
     /// Reads what is in the queue. What cannot be dealt with at once has to wait.
-    fn read(&self, watch: &Watch, batches: &mut Batches, at_once: &impl Fn(&Change, Instant) -> bool) {
+    fn read(
+        &self,
+        watch: &Watch,
+        batches: &mut Batches,
+        at_once: &impl Fn(&Change, Option<Instant>) -> bool,
+    ) {
         let until = LazyCell::new(|| Instant::now() + PATIENCE);
         let begin = || _ = self.lots.fetch_add(1, Ordering::SeqCst);
-        watch.drain(self.own.load(Ordering::Relaxed), begin, |change| {
-            if !at_once(&change, *until) {
+        watch.drain(begin, |change, own| {
+            let known = own && !self.own.load(Ordering::Relaxed);
+            if !at_once(&change, (!known).then_some(*until)) {
                 batches.waiting.push(change);
             }
         });
@@ -143,7 +150,7 @@ impl Changes {
     /// The thread cannot be started.
     pub(crate) fn follow(
         self: &Arc<Self>,
-        at_once: impl Fn(&Change, Instant) -> bool + Send + 'static,
+        at_once: impl Fn(&Change, Option<Instant>) -> bool + Send + 'static,
         tell: impl Fn(&Change) + Send + 'static,
     ) -> io::Result<()> {
         if self.watch.is_none() {
@@ -171,7 +178,7 @@ impl Changes {
         Ok(())
     }
 
-    fn pass_on(&self, at_once: &impl Fn(&Change, Instant) -> bool, tell: &impl Fn(&Change)) {
+    fn pass_on(&self, at_once: &impl Fn(&Change, Option<Instant>) -> bool, tell: &impl Fn(&Change)) {
         let Some(watch) = &self.watch else { return };
         let (lot, number) = {
             let mut batches = self.batches.lock();

@@ -6,6 +6,7 @@ mod coherence;
 mod control;
 mod data;
 mod directories;
+mod first_names;
 mod handles;
 mod nameless;
 mod namespace;
@@ -42,6 +43,7 @@ use directories::OpenDir;
 pub(crate) use status::STATUS;
 
 use control::Tokens;
+use first_names::FirstNames;
 use handles::Handles;
 use shares::Shares;
 use walkers::Walkers;
@@ -78,6 +80,7 @@ pub(crate) struct FileSystem {
     walkers: Walkers,
     /// Tasks on their way into the root.
     movers: Mutex<VecDeque<root::Mover>>,
+    first_names: FirstNames,
     shared: Lifetimes,
     changes: Arc<Changes>,
     kernel: OnceLock<Kernel>,
@@ -127,6 +130,7 @@ impl FileSystem {
         descriptors: Descriptors,
     ) -> Self {
         changes.mind_own(views.overlapping());
+        let first_names = FirstNames::new(views.watched_scoreboard(|directory| changes.cover(directory)));
         Self {
             views,
             nodes: Nodes::new(descriptors.recent),
@@ -136,6 +140,7 @@ impl FileSystem {
             tokens: Tokens::default(),
             walkers: Walkers::default(),
             movers: Mutex::default(),
+            first_names,
             shared,
             changes: Arc::new(changes),
             kernel: OnceLock::new(),

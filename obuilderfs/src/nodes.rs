@@ -87,6 +87,11 @@ impl Node {
         self.cached.load(Ordering::Acquire)
     }
 
+    /// Whether it was found in the root.
+    pub(crate) fn is_in_root(&self) -> bool {
+        self.in_root.load(Ordering::Relaxed)
+    }
+
     /// Whether the object has another node, through which it may change without a word to this one.
     pub(crate) fn is_outdated(&self) -> bool {
         self.outdated.load(Ordering::Relaxed)
@@ -313,6 +318,17 @@ impl Nodes {
                 node
             }
         }
+    }
+
+    /// Counts one more look-up of the node `id` in the root, if it may be used there still and the kernel keeps its
+    /// attributes. Says whether it did.
+    pub(crate) fn count_first(&self, id: u64) -> bool {
+        // Shared, as in `found_again`. A directory that is kept below by now must be found anew.
+        let table = self.table.read();
+        let usable = |node: &&Arc<Node>| node.was_found(Where::Root, true) && !node.may_be_mapped();
+        let Some(node) = table.get(id).filter(usable) else { return false };
+        node.lookups.fetch_add(1, Ordering::Relaxed);
+        true
     }
 
     /// Counts one more look-up of the node `id`, if the kernel knows it still.

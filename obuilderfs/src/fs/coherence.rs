@@ -49,12 +49,19 @@ impl FileSystem {
     }
 
     /// Passes a change on if that needs no lock which somebody may hold who waits for us; says whether it did.
-    /// `until`: how long to wait for the kernel to take note of objects that it is being told of.
-    fn pass_on_at_once(&self, views: &[Arc<View>], change: &Change, until: Instant) -> bool {
-        let Some(kernel) = self.kernel.get() else { return true };
+    /// `until`: how long to wait for the kernel to take note of objects that it is being told of; `None` if it knows
+    /// of the change.
+    fn pass_on_at_once(&self, views: &[Arc<View>], change: &Change, until: Option<Instant>) -> bool {
+        let nodes = match change {
+            Change::Name(object, _) | Change::Object(object) => self.nodes.by_handle(views, object),
+            Change::Lost => Vec::new(),
+        };
+        let first: Vec<u64> = nodes.iter().filter(|node| node.is_in_root()).map(|node| node.id).collect();
+        self.first_names.apply(change, &first);
+        let (Some(kernel), Some(until)) = (self.kernel.get(), until) else { return true };
         match change {
-            Change::Name(directory, _) => self.nodes.by_handle(views, directory).is_empty(),
-            Change::Object(object) => self.nodes.by_handle(views, object).iter().fold(true, |done, node| {
+            Change::Name(..) => nodes.is_empty(),
+            Change::Object(_) => nodes.iter().fold(true, |done, node| {
                 // Nothing is kept of it meanwhile.
                 if !node.may_be_mapped() {
                     self.expire_for_certain(kernel, node.id, until);

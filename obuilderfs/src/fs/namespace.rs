@@ -20,15 +20,23 @@ impl FileSystem {
             CONTROL => return self.enter(caller, name),
             _ => {}
         }
+        if parent == ROOT {
+            self.settle();
+            if let Some(entry) = self.found_of_late(caller.uid, name) {
+                return Ok(Lookup::Found(entry));
+            }
+        }
+        let lots = self.changes.lots();
         let place = self.place(caller, parent)?;
         if place.at_root() {
             Self::may_search(caller, &place)?;
-            self.settle();
         }
         self.expect_move(caller, &place, name);
         match as_daemon(|| self.entry(&place, name)) {
             Ok(entry) => {
-                if !place.at_root() && !entry.attributes.stat.is_dir() {
+                if place.at_root() {
+                    self.remember(caller.uid, &place, name, &entry, lots);
+                } else if !entry.attributes.stat.is_dir() {
                     self.walkers.looked_up(caller.pid);
                 }
                 Ok(Lookup::Found(entry))

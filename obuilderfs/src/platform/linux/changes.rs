@@ -89,18 +89,17 @@ impl Watch {
         Errno::result(result).map(drop)
     }
 
-    /// Hands everything in the queue to `take`; what this process did itself only with `own_too`. Each time before
-    /// some of it is handed out `read` is called.
-    pub(crate) fn drain(&self, own_too: bool, read: impl Fn(), mut take: impl FnMut(Change)) {
+    /// Hands everything in the queue to `take`, and whether this process did it itself. Each time before some of it
+    /// is handed out `read` is called.
+    pub(crate) fn drain(&self, read: impl Fn(), mut take: impl FnMut(Change, bool)) {
         let mut buffer = self.buffer.lock();
         while let Ok(length @ 1..) = nix::unistd::read(&self.queue, &mut buffer) {
             read();
             let mut rest = &buffer[..length];
             while let Some((event, tail)) = split_event(rest) {
                 rest = tail;
-                if own_too || event.pid != self.own || event.lost {
-                    event.tell(&mut take);
-                }
+                let own = event.pid == self.own && !event.lost;
+                event.tell(&mut |change| take(change, own));
             }
         }
     }
@@ -204,7 +203,14 @@ mod tests {
         let told = |script| {
             shell(script, dir.path());
             let mut told = HashSet::new();
-            watch.drain(false, || (), |change| _ = told.insert(change));
+            watch.drain(
+                || (),
+                |change, own| {
+                    if !own {
+                        told.insert(change);
+                    }
+                },
+            );
             told
         };
         let name = |name: &str| Change::Name(handle.key(), name.into());

@@ -66,7 +66,7 @@ impl Watch {
     }
 
     /// Never called.
-    pub(crate) fn drain(&self, _own_too: bool, _read: impl Fn(), _take: impl FnMut(Change)) {
+    pub(crate) fn drain(&self, _read: impl Fn(), _take: impl FnMut(Change, bool)) {
         match self.0 {}
     }
 }
