@@ -14,6 +14,7 @@ mod commands;
 mod directories;
 mod endings;
 mod files;
+mod first_names;
 mod into_the_root;
 mod lifecycle;
 mod limits;
