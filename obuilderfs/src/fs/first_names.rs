@@ -5,6 +5,7 @@
 //! ourselves included, and is applied here before the look-up that comes after it is answered. Only mounts are told
 //! by nobody: so nothing is remembered for longer than [`TRUST`].
 use std::collections::HashMap;
+use std::collections::hash_map::Entry::{Occupied, Vacant};
 use std::ffi::{OsStr, OsString};
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
@@ -67,11 +68,13 @@ impl FirstNames {
         if users.len() >= USERS && !users.contains_key(&uid) {
             users.clear();
         }
-        if !users.contains_key(&uid) {
-            let Ok(Some(above)) = above(&place.view, &place.dir) else { return };
-            users.insert(uid, Names { above, found: HashMap::new() });
-        }
-        let Some(names) = users.get_mut(&uid) else { return };
+        let names = match users.entry(uid) {
+            Occupied(names) => names.into_mut(),
+            Vacant(free) => {
+                let Ok(Some(above)) = above(&place.view, &place.dir) else { return };
+                free.insert(Names { above, found: HashMap::new() })
+            }
+        };
         if names.found.len() >= NAMES {
             names.found.clear();
         }
