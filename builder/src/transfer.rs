@@ -9,6 +9,7 @@ pub(crate) mod descent;
 mod error;
 pub mod remove;
 pub(crate) mod rooted;
+mod same;
 mod system;
 #[cfg(test)]
 pub(crate) mod trees;

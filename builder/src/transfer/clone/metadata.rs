@@ -1,5 +1,6 @@
 //! Owner, mode, extended attributes and times of a cloned object, set in the order that keeps them all:
 //! a change of owner clears set-id bits and capabilities, and everything but times changes the times.
+use std::collections::BTreeMap;
 use std::ffi::{CStr, OsStr, OsString};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -108,6 +109,12 @@ impl Metadata {
     }
 }
 
+/// Takes all attributes from a directory that was there already, and what it would hand down.
+pub(super) fn strip(directory: BorrowedFd<'_>) -> io::Result<()> {
+    stop_inheritance(directory)?;
+    list(directory)?.iter().try_for_each(|name| FdRef(directory).remove_xattr(name))
+}
+
 /// Makes sure that what is created below `root` has our group and no ACL, until the clone gets its own.
 pub(super) fn stop_inheritance(root: BorrowedFd<'_>) -> io::Result<()> {
     let stat = nix::sys::stat::fstat(root)?;
@@ -141,6 +148,17 @@ impl std::os::fd::AsRawFd for FdRef<'_> {
 }
 
 impl xattr::FileExt for FdRef<'_> {}
+
+/// The extended attributes of an open file, with their values.
+pub(in super::super) fn attributes(file: BorrowedFd<'_>) -> io::Result<BTreeMap<OsString, Vec<u8>>> {
+    let mut found = BTreeMap::new();
+    for name in list(file)? {
+        if let Some(value) = FdRef(file).get_xattr(&name)? {
+            found.insert(name, value);
+        }
+    }
+    Ok(found)
+}
 
 /// The attributes of an open file; none where the file system has none.
 fn list(file: BorrowedFd<'_>) -> io::Result<Vec<OsString>> {
