@@ -6,12 +6,10 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 /// Kinds that exist elsewhere, with the form of their addresses.
-const OTHERS: &[(&str, &str)] = &[
-    ("zfs", "zfs:pool"),
-    ("xfs", "xfs:/path"),
-    ("overlayfs", "overlayfs:/path"),
-    ("docker", "docker:/path"),
-];
+const OTHERS: &[(&str, &str)] = &[("zfs", "zfs:pool"), ("docker", "docker:/path")];
+
+/// The place of a store where none is named.
+const USUAL_PLACE: &str = "/var/lib/obuilder";
 
 /// Where a store is, and of which kind.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,6 +19,12 @@ pub enum StoreUrl {
     Rsync(PathBuf),
     /// `btrfs:/path`: subvolumes, in a directory on btrfs.
     Btrfs(PathBuf),
+    /// `xfs:/path`: plain directories whose files share blocks, on XFS or another file system with reflinks.
+    Xfs(PathBuf),
+    /// `overlayfs:/path`: layers, each with what its step changed, on any file system that overlayfs can use.
+    Overlayfs(PathBuf),
+    /// `auto:/path` or `auto`: of the kind that is there already, else of the best that the place allows.
+    Auto(PathBuf),
 }
 
 /// Why an address is none.
@@ -30,10 +34,10 @@ pub enum UrlError {
     #[error("bad store address {0:?}: it must be KIND:PLACE, for example rsync:/var/lib/obuilder")]
     NoKind(OsString),
     /// A kind nobody knows.
-    #[error("bad store address {0:?}: there is no store of the kind {1:?}; use rsync:/path or btrfs:/path")]
+    #[error("bad store address {0:?}: there is no store of the kind {1:?}; use auto:/path, btrfs:/path, xfs:/path, overlayfs:/path or rsync:/path")]
     UnknownKind(OsString, OsString),
     /// A kind that OBuilder has and this version has not.
-    #[error("store addresses of the form {0} are not in this version; use rsync:/path")]
+    #[error("store addresses of the form {0} are not in this version; use auto:/path")]
     NotYet(&'static str),
     /// The place is not an absolute path.
     #[error("bad store address {0:?}: the path after {1}: must be absolute, that is, begin with '/'")]
@@ -47,6 +51,9 @@ impl StoreUrl {
     /// It is not of a form known here; the error says which are.
     pub fn parse(text: &OsStr) -> Result<Self, UrlError> {
         let bytes = text.as_bytes();
+        if bytes == b"auto" {
+            return Ok(Self::Auto(PathBuf::from(USUAL_PLACE)));
+        }
         let colon = bytes.iter().position(|&b| b == b':').ok_or_else(|| UrlError::NoKind(text.to_owned()))?;
         let (kind, place) = (&bytes[..colon], OsStr::from_bytes(&bytes[colon + 1..]));
         if let Some((_, form)) = OTHERS.iter().find(|(name, _)| name.as_bytes() == kind) {
@@ -59,6 +66,9 @@ impl StoreUrl {
         match kind {
             b"rsync" => path("rsync").map(Self::Rsync),
             b"btrfs" => path("btrfs").map(Self::Btrfs),
+            b"xfs" => path("xfs").map(Self::Xfs),
+            b"overlayfs" => path("overlayfs").map(Self::Overlayfs),
+            b"auto" => path("auto").map(Self::Auto),
             b"" => Err(UrlError::NoKind(text.to_owned())),
             other => Err(UrlError::UnknownKind(text.to_owned(), OsStr::from_bytes(other).to_owned())),
         }
@@ -69,7 +79,11 @@ impl StoreUrl {
     /// The directory the store is in.
     pub fn dir(&self) -> &Path {
         match self {
-            Self::Rsync(dir) | Self::Btrfs(dir) => dir,
+            Self::Rsync(dir)
+            | Self::Btrfs(dir)
+            | Self::Xfs(dir)
+            | Self::Overlayfs(dir)
+            | Self::Auto(dir) => dir,
         }
     }
 
@@ -78,6 +92,9 @@ impl StoreUrl {
         match self {
             Self::Rsync(_) => "rsync",
             Self::Btrfs(_) => "btrfs",
+            Self::Xfs(_) => "xfs",
+            Self::Overlayfs(_) => "overlayfs",
+            Self::Auto(_) => "auto",
         }
     }
 }
@@ -107,8 +124,11 @@ mod tests {
             assert_eq!(url, StoreUrl::Rsync(PathBuf::from(&text[6..])));
             assert_eq!(url.to_string(), text);
         }
-        assert_eq!("btrfs:/a".parse(), Ok(StoreUrl::Btrfs("/a".into())));
-        assert_eq!(StoreUrl::Btrfs("/a".into()).to_string(), "btrfs:/a");
+        for text in ["btrfs:/a", "xfs:/a", "overlayfs:/a", "auto:/a"] {
+            let url: StoreUrl = text.parse().unwrap();
+            assert_eq!((url.to_string(), url.dir()), (text.to_owned(), Path::new("/a")));
+        }
+        assert_eq!("auto".parse(), Ok(StoreUrl::Auto(USUAL_PLACE.into())));
         let bytes = OsStr::from_bytes(b"rsync:/\xff");
         assert_eq!(StoreUrl::parse(bytes).unwrap(), StoreUrl::Rsync(OsStr::from_bytes(b"/\xff").into()));
     }
@@ -126,8 +146,9 @@ mod tests {
             ("btrfs:tank", "must be absolute"),
             ("zfs:tank", "zfs:pool are not in this version"),
             ("zfs:/Volumes/tank", "not in this version"),
-            ("xfs:/path", "not in this version"),
-            ("overlayfs:/path", "not in this version"),
+            ("xfs:path", "must be absolute"),
+            ("overlayfs:", "must be absolute"),
+            ("auto:", "must be absolute"),
             ("docker:/path", "not in this version"),
         ] {
             let error = text.parse::<StoreUrl>().unwrap_err().to_string();
