@@ -18,10 +18,12 @@ mod local;
 mod lock;
 pub mod removal;
 mod system;
+mod tree;
 mod unsynced;
 mod url;
 
 use std::ffi::{OsStr, OsString};
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -30,6 +32,7 @@ use crate::step::StepId;
 pub use cache::Volume;
 pub use entry::{Entry, Time};
 pub use error::StoreError;
+pub use tree::Tree;
 pub use url::{StoreUrl, UrlError};
 
 /// Opens the store at `url`, which is made if it is not there, and clears away what killed processes left in it.
@@ -45,14 +48,17 @@ pub fn open(url: &StoreUrl) -> Result<Arc<dyn Store>, StoreError> {
 /// # Errors
 /// As [`open`], or there is none.
 pub fn open_existing(url: &StoreUrl) -> Result<Arc<dyn Store>, StoreError> {
-    if layout::is_store(url.dir()) { open(url) } else { Err(StoreError::NoStore { url: url.clone() }) }
+    match backend(url)?.is_store(url.dir())? {
+        true => open(url),
+        false => Err(StoreError::NoStore { url: url.clone() }),
+    }
 }
 
 /// What makes and removes the directories of the store at `url`.
-fn backend(url: &StoreUrl) -> Result<Box<dyn backend::Backend>, StoreError> {
+fn backend(url: &StoreUrl) -> Result<Arc<dyn backend::Backend>, StoreError> {
     Ok(match url {
-        StoreUrl::Rsync(_) => Box::new(directory::Directories),
-        StoreUrl::Btrfs(dir) => Box::new(btrfs::Subvolumes::for_store_in(dir)?),
+        StoreUrl::Rsync(_) => Arc::new(directory::Directories),
+        StoreUrl::Btrfs(dir) => Arc::new(btrfs::Subvolumes::for_store_in(dir)?),
     })
 }
 
@@ -122,6 +128,12 @@ pub trait Store: Send + Sync {
     /// The file system does not free it.
     fn reclaim(&self) -> Result<(), StoreError>;
 
+    /// How much of what holds the store is free for its owner, in per cent.
+    ///
+    /// # Errors
+    /// That cannot be learnt.
+    fn free(&self) -> Result<f64, StoreError>;
+
     /// Writes down what was used, and waits until everything kept so far is on the device. A result that is not when the machine loses power
     /// is dropped by the next [`open`], as its files may be empty; so call this once, at the end of a build.
     /// Dropping the store does it too.
@@ -141,7 +153,7 @@ pub enum Claim {
 
 /// A result in the making. Dropping it throws it away.
 pub trait Draft: Send {
-    /// The directory that holds `rootfs/`, `log` (to be written) and `env` (there if the draft has a base).
+    /// The directory that holds the tree.
     fn dir(&self) -> &Path;
 
     /// The tree.
@@ -150,14 +162,11 @@ pub trait Draft: Send {
     }
 
     /// Where to write what the step prints.
-    fn log(&self) -> PathBuf {
-        self.dir().join("log")
-    }
+    fn log(&self) -> PathBuf;
 
-    /// The base image's environment, to be written by whoever fetches a base image.
-    fn env(&self) -> PathBuf {
-        self.dir().join("env")
-    }
+    /// The base image's environment, to be written by whoever fetches a base image; there if the draft has a
+    /// base.
+    fn env(&self) -> PathBuf;
 
     /// Keeps it under its id, for good.
     ///
@@ -167,26 +176,37 @@ pub trait Draft: Send {
 }
 
 /// A finished result on disk. While it, or a clone of it, lives, nobody deletes the result.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Finished {
     dir: PathBuf,
-    _in_use: Arc<in_use::InUse>,
+    backend: Arc<dyn backend::Backend>,
+    in_use: Arc<in_use::InUse>,
 }
 
 impl Finished {
-    /// The tree.
-    pub fn rootfs(&self) -> PathBuf {
-        self.dir.join("rootfs")
+    /// The tree, to be read as long as what is returned lives.
+    ///
+    /// # Errors
+    /// It cannot be shown.
+    pub fn tree(&self) -> Result<Tree, StoreError> {
+        let (path, shown) = self.backend.show(&self.dir)?;
+        Ok(Tree::new(path, shown, Arc::clone(&self.in_use)))
     }
 
     /// What the step printed.
     pub fn log(&self) -> PathBuf {
-        self.dir.join("log")
+        self.backend.files(&self.dir).join("log")
     }
 
     /// The base image's environment: `((env ((PATH /bin))))`.
     pub fn env(&self) -> PathBuf {
-        self.dir.join("env")
+        self.backend.files(&self.dir).join("env")
+    }
+}
+
+impl fmt::Debug for Finished {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Finished").field(&self.dir).finish()
     }
 }
 

@@ -77,8 +77,9 @@ impl Backend for Subvolumes {
         cache::dataset_name(name).into()
     }
 
-    fn create_volume(&self, dir: &Path) -> Result<(), StoreError> {
-        create(dir)
+    fn create_volume(&self, dir: &Path, owner: (u32, u32)) -> Result<(), StoreError> {
+        create(dir)?;
+        cache::own(dir, owner)
     }
 
     fn clone_volume(&self, volume: &Path, clone: &Path) -> Result<(), StoreError> {

@@ -48,8 +48,9 @@ impl Backend for Directories {
         cache::directory_name(name)
     }
 
-    fn create_volume(&self, dir: &Path) -> Result<(), StoreError> {
-        make(dir)
+    fn create_volume(&self, dir: &Path, owner: (u32, u32)) -> Result<(), StoreError> {
+        make(dir)?;
+        cache::own(dir, owner)
     }
 
     fn clone_volume(&self, volume: &Path, clone: &Path) -> Result<(), StoreError> {

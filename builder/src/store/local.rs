@@ -1,17 +1,14 @@
 //! A store in a directory of this machine, whatever its backend: finding, claiming, deleting, and clearing up.
 use std::collections::HashSet;
 use std::ffi::{OsStr, OsString};
-use std::fs;
-use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::backend::Backend;
 use super::cache::lock_name;
 use super::database::Database;
-use super::directory::results;
 use super::draft::LocalDraft;
-use super::in_use::{Away, InUse, hold, take_away};
+use super::in_use::{Away, InUse};
 use super::layout::Layout;
 use super::lock::{Held, Locks};
 use super::unsynced::{Note, Unsynced};
@@ -29,12 +26,13 @@ pub(super) struct Shelf {
     pub(super) locks: Locks,
     pub(super) database: Database,
     pub(super) unsynced: Unsynced,
-    pub(super) backend: Box<dyn Backend>,
+    pub(super) backend: Arc<dyn Backend>,
 }
 
 impl LocalStore {
     /// Opens the store in `dir`, and removes what a killed process or a power failure left half-made.
-    pub(super) fn open(dir: &Path, backend: Box<dyn Backend>) -> Result<Self, StoreError> {
+    pub(super) fn open(dir: &Path, backend: Arc<dyn Backend>) -> Result<Self, StoreError> {
+        backend.prepare(dir)?;
         let layout = Layout::create(dir)?;
         let locks = Locks::new(layout.locks());
         let opening = locks.exclusive(OPENING)?;
@@ -50,6 +48,14 @@ impl LocalStore {
         shelf.clear_clones()?;
         shelf.locks.sweep()?;
         Ok(Self(Arc::new(shelf)))
+    }
+
+    /// What there is to do about `id` for the one who has its lock.
+    fn settle(&self, id: &StepId, base: Option<&StepId>, lock: Held) -> Result<Claim, StoreError> {
+        match self.find(id)? {
+            Some(found) => Ok(Claim::Cached(found)),
+            None => self.build(id, base, lock),
+        }
     }
 
     fn build(&self, id: &StepId, base: Option<&StepId>, lock: Held) -> Result<Claim, StoreError> {
@@ -78,41 +84,33 @@ impl Store for LocalStore {
     fn find(&self, id: &StepId) -> Result<Option<Finished>, StoreError> {
         if let Some(in_use) = self.0.hold(id)? {
             self.0.database.touch(id);
-            return Ok(Some(Finished { dir: self.0.layout.result(id), _in_use: Arc::new(in_use) }));
+            return Ok(Some(self.0.finished(id, in_use)));
         }
         self.0.database.forget(id, || self.0.is_there(id).unwrap_or(true))?;
         Ok(None)
     }
 
     fn claim(&self, id: &StepId, base: Option<&StepId>) -> Result<Claim, StoreError> {
-        if let Some(found) = self.find(id)? {
-            return Ok(Claim::Cached(found));
-        }
-        let lock = self.0.locks.exclusive(id.as_str())?;
-        match self.find(id)? {
-            Some(found) => Ok(Claim::Cached(found)),
-            None => self.build(id, base, lock),
+        match self.try_claim(id, base)? {
+            Some(claim) => Ok(claim),
+            None => self.settle(id, base, self.0.locks.exclusive(id.as_str())?),
         }
     }
 
     fn try_claim(&self, id: &StepId, base: Option<&StepId>) -> Result<Option<Claim>, StoreError> {
-        if let Some(found) = self.find(id)? {
-            return Ok(Some(Claim::Cached(found)));
-        }
-        let Some(lock) = self.0.locks.try_exclusive(id.as_str())? else { return Ok(None) };
-        match self.find(id)? {
-            Some(found) => Ok(Some(Claim::Cached(found))),
-            None => self.build(id, base, lock).map(Some),
+        match self.0.locks.try_exclusive(id.as_str())? {
+            Some(lock) => self.settle(id, base, lock).map(Some),
+            None => Ok(None),
         }
     }
 
     fn log_in_the_making(&self, id: &StepId) -> PathBuf {
-        self.0.layout.draft(id).join("log")
+        self.0.backend.files(&self.0.layout.draft(id)).join("log")
     }
 
     fn list(&self) -> Result<Vec<Entry>, StoreError> {
         self.0.mark_used();
-        let there = results(&self.0.layout.results())?;
+        let there = self.0.backend.results(&self.0.layout.results())?;
         let rows = self.0.database.rows()?;
         let known: HashSet<&StepId> = rows.iter().map(|row| &row.id).collect();
         let unknown: Vec<_> = there
@@ -148,7 +146,7 @@ impl Store for LocalStore {
         };
         let shelf = &self.0;
         let (result, draft) = (shelf.layout.result(id), shelf.layout.draft(id));
-        shelf.database.delete(id, || match take_away(&result)? {
+        shelf.database.delete(id, || match shelf.backend.take_away(&result)? {
             Away::Free { _dir } => shelf.backend.revert(&result, &draft),
             Away::Used => Err(StoreError::InUse { id: id.clone() }),
             Away::Gone => Ok(()),
@@ -160,33 +158,42 @@ impl Store for LocalStore {
         self.0.backend.reclaim(self.0.layout.root())
     }
 
+    fn free(&self) -> Result<f64, StoreError> {
+        self.0.backend.free(self.0.layout.root())
+    }
+
     fn sync(&self) -> Result<(), StoreError> {
         self.0.mark_used();
-        self.0.unsynced.sync(|note| self.0.is_in_place(note))
+        self.0.sync()
     }
 }
 
 impl Shelf {
     /// Whether the result `id` is there as a whole.
     fn is_there(&self, id: &StepId) -> Result<bool, StoreError> {
-        let rootfs = self.layout.result(id).join("rootfs");
-        match fs::metadata(&rootfs) {
-            Ok(found) => Ok(found.is_dir()),
-            Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => Ok(false),
-            Err(error) => Err(StoreError::io("read", rootfs, error)),
-        }
+        self.backend.is_whole(&self.layout.result(id))
     }
 
     /// Uses the result `id`, if it is there as a whole.
     fn hold(&self, id: &StepId) -> Result<Option<InUse>, StoreError> {
-        let in_use = hold(&self.layout.result(id))?;
-        Ok(if self.is_there(id)? { in_use } else { None })
+        let Some(in_use) = self.backend.hold(&self.layout.result(id))? else { return Ok(None) };
+        Ok(self.is_there(id)?.then_some(in_use))
+    }
+
+    /// The result `id`, which is there.
+    pub(super) fn finished(&self, id: &StepId, in_use: InUse) -> Finished {
+        let backend = Arc::clone(&self.backend);
+        Finished { dir: self.layout.result(id), backend, in_use: Arc::new(in_use) }
     }
 
     /// Uses the result `id` to build on.
     fn base(&self, id: &StepId) -> Result<InUse, StoreError> {
         let unknown = || StoreError::UnknownBase { dir: self.layout.root().to_owned(), id: id.clone() };
         self.hold(id)?.ok_or_else(unknown)
+    }
+
+    fn sync(&self) -> Result<(), StoreError> {
+        self.unsynced.sync(self.backend.outlives_power_failure(), |note| self.is_in_place(note))
     }
 
     /// Writes down what was used. A full disk is no reason to refuse what is there.
@@ -215,7 +222,12 @@ impl Shelf {
         Ok(true)
     }
 
+    /// Settles what an earlier boot noted: it goes, unless it cannot have been spoilt.
     fn drop_doubtful(&self, doubtful: &Note) -> Result<(), StoreError> {
+        if self.backend.outlives_power_failure() {
+            self.is_in_place(doubtful)?;
+            return doubtful.settle();
+        }
         if let Some(name) = doubtful.volume() {
             return self.drop_doubtful_volume(&name, doubtful);
         }
@@ -231,7 +243,7 @@ impl Shelf {
     }
 
     fn drop_doubtful_volume(&self, name: &OsStr, doubtful: &Note) -> Result<(), StoreError> {
-        if doubtful.is_open() && self.layout.cache(name).exists() {
+        if doubtful.is_open() && self.backend.volume(&self.layout.cache(name))?.is_some() {
             tracing::warn!(?name, "dropped a cache that may have been spoilt by a power failure");
             self.remove_volume(name)?;
         }
@@ -242,12 +254,7 @@ impl Shelf {
     /// only for who claims it.
     fn clear_drafts(&self) -> Result<(), StoreError> {
         let drafts = self.layout.drafts();
-        let failed = |error| StoreError::io("read", &drafts, error);
-        for entry in fs::read_dir(&drafts).map_err(failed)? {
-            let name = entry.map_err(failed)?.file_name();
-            self.clear_draft(&drafts, &name)?;
-        }
-        Ok(())
+        self.backend.names(&drafts)?.iter().try_for_each(|name| self.clear_draft(&drafts, name))
     }
 
     fn clear_draft(&self, drafts: &Path, name: &OsStr) -> Result<(), StoreError> {
@@ -269,7 +276,7 @@ impl Shelf {
 impl Drop for Shelf {
     fn drop(&mut self) {
         self.mark_used();
-        if let Err(error) = self.unsynced.sync(|note| self.is_in_place(note)) {
+        if let Err(error) = self.sync() {
             tracing::warn!("{error}");
         }
     }

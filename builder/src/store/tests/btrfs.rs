@@ -77,7 +77,7 @@ fn a_store_of_subvolumes_filled_by_obuilder_is_used_on_and_stays_one_needs_root(
     assert!(case.names("result-tmp").is_empty() && case.names("cache-tmp").is_empty());
     assert_eq!(fs::read_to_string(case.store.find(&id(1)).unwrap().unwrap().log()).unwrap(), "log 1");
     let made = case.make(2, Some(1));
-    assert_eq!(fs::read_to_string(made.rootfs().join("1")).unwrap(), "file 1");
+    assert_eq!(fs::read_to_string(made.tree().unwrap().join("1")).unwrap(), "file 1");
     let cache = case.store.cache("na me".as_ref(), (0, 0)).unwrap();
     assert_eq!(fs::read_to_string(cache.dir().join("kept")).unwrap(), "kept");
     fs::write(cache.dir().join("kept"), "changed").unwrap();
