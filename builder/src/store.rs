@@ -3,6 +3,7 @@
 //! A backend says how a directory is made, cloned and thrown away ([`directory`]); all else is the same for
 //! every store: who may make what ([`lock`]), what is remembered ([`database`]), what a power failure may have
 //! taken ([`unsynced`]), and what a killed process has left behind.
+pub mod auto;
 mod backend;
 mod btrfs;
 mod cache;
@@ -13,9 +14,11 @@ mod draft;
 mod entry;
 mod error;
 mod in_use;
+mod kind;
 mod layout;
 mod local;
 mod lock;
+mod overlayfs;
 pub mod removal;
 mod system;
 mod tree;
@@ -30,6 +33,7 @@ use std::sync::Arc;
 use crate::step::StepId;
 
 pub use cache::Volume;
+pub use directory::Sharing;
 pub use entry::{Entry, Time};
 pub use error::StoreError;
 pub use tree::Tree;
@@ -40,7 +44,26 @@ pub use url::{StoreUrl, UrlError};
 /// # Errors
 /// The store cannot be made, read or written, or its database is damaged.
 pub fn open(url: &StoreUrl) -> Result<Arc<dyn Store>, StoreError> {
-    Ok(Arc::new(local::LocalStore::open(url.dir(), backend(url)?)?))
+    open_sharing(url, None)
+}
+
+/// The same, where results share files with what they were made from as `sharing` says, in a store of the kind rsync.
+///
+/// # Errors
+/// As [`open`], or the store is of another kind.
+pub fn open_sharing(url: &StoreUrl, sharing: Option<Sharing>) -> Result<Arc<dyn Store>, StoreError> {
+    let url = auto::choose(url)?.url;
+    let backend = match (sharing, &url) {
+        (None, _) => backend(&url)?,
+        (Some(sharing), StoreUrl::Rsync(_)) => {
+            kind::check(&url)?;
+            Arc::new(directory::Directories::sharing(sharing))
+        }
+        (Some(_), _) => return Err(StoreError::NotRsync { url }),
+    };
+    let store = local::LocalStore::open(url.dir(), backend)?;
+    kind::mark(&url)?;
+    Ok(Arc::new(store))
 }
 
 /// The same for a store that must be there already.
@@ -56,9 +79,13 @@ pub fn open_existing(url: &StoreUrl) -> Result<Arc<dyn Store>, StoreError> {
 
 /// What makes and removes the directories of the store at `url`.
 fn backend(url: &StoreUrl) -> Result<Arc<dyn backend::Backend>, StoreError> {
+    kind::check(url)?;
     Ok(match url {
-        StoreUrl::Rsync(_) => Arc::new(directory::Directories),
+        StoreUrl::Rsync(_) => Arc::new(directory::Directories::default()),
         StoreUrl::Btrfs(dir) => Arc::new(btrfs::Subvolumes::for_store_in(dir)?),
+        StoreUrl::Xfs(dir) => Arc::new(directory::Directories::with_reflinks(dir)?),
+        StoreUrl::Overlayfs(dir) => Arc::new(overlayfs::Layers::for_store_in(dir)?),
+        StoreUrl::Auto(_) => return backend(&auto::choose(url)?.url),
     })
 }
 

@@ -10,6 +10,7 @@ mod error;
 pub mod remove;
 pub(crate) mod rooted;
 mod same;
+pub mod share;
 mod system;
 #[cfg(test)]
 pub(crate) mod trees;

@@ -38,7 +38,8 @@ fn existing(dir: &Path) -> Result<Option<StoreUrl>, StoreError> {
     }
     // OBuilder's, whose kinds can be told apart by what results are.
     let results = fs::read_dir(dir.join("result")).into_iter().flatten().flatten();
-    let has_subvolumes = results.take(1).any(|entry| matches!(subvolume::read_only(&entry.path()), Ok(Some(_))));
+    let has_subvolumes =
+        results.take(1).any(|entry| matches!(subvolume::read_only(&entry.path()), Ok(Some(_))));
     let is_layered = dir.join("in-progress").is_dir();
     Ok(Some(match (has_subvolumes, is_layered) {
         (true, _) => StoreUrl::Btrfs(dir.to_owned()),

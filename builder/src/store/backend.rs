@@ -35,6 +35,11 @@ pub(super) trait Backend: Send + Sync + 'static {
     /// Makes the directory `draft` with the `rootfs/` and `env` of the result `base`, and without a log.
     fn snapshot(&self, base: &Path, draft: &Path) -> Result<(), StoreError>;
 
+    /// Makes `draft`, which was made from `base`, ready to be put in place: no step writes to it any more.
+    fn finish(&self, _draft: &Path, _base: Option<&Path>) -> Result<(), StoreError> {
+        Ok(())
+    }
+
     /// Makes `draft` the finished directory `result` in one step: afterwards either is there, never half of one.
     fn commit(&self, draft: &Path, result: &Path) -> Result<(), StoreError>;
 

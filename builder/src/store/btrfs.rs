@@ -10,6 +10,7 @@ use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use super::auto::nearest;
 use super::backend::Backend;
 use super::cache;
 use super::directory::make;
@@ -26,7 +27,7 @@ pub(super) struct Subvolumes;
 impl Subvolumes {
     /// The backend for a store in `dir`, which need not be there yet.
     pub(super) fn for_store_in(dir: &Path) -> Result<Self, StoreError> {
-        let there = dir.ancestors().find(|dir| dir.exists()).unwrap_or(Path::new("/"));
+        let there = nearest(dir);
         let is_btrfs = subvolume::is_btrfs(there);
         match is_btrfs.map_err(|e| StoreError::io("learn the file system of", there, e))? {
             true => Ok(Self),

@@ -33,6 +33,8 @@ impl LocalDraft {
     fn put_in_place(&self) -> Result<Finished, StoreError> {
         let shelf = &self.shelf;
         let result = shelf.layout.result(&self.id);
+        let base = self.base().map(|base| shelf.layout.result(base));
+        shelf.backend.finish(&self.dir, base.as_deref())?;
         shelf.unsynced.note(&self.id, self.base())?;
         // The directory stays the same one when it is put in place.
         let vanished = || StoreError::io("find", &self.dir, std::io::ErrorKind::NotFound);

@@ -42,6 +42,60 @@ pub enum StoreError {
         /// Its address.
         url: StoreUrl,
     },
+    /// The store is said to be of files that share blocks, which they cannot.
+    #[error("the file system of the store {0} does not share blocks between files; use --store=auto:{0}, or a directory on XFS, btrfs or another file system with reflinks", .dir.display())]
+    NoReflinks {
+        /// The store.
+        dir: PathBuf,
+    },
+    /// The store is said to be of layers, which cannot be mounted.
+    #[error("overlayfs cannot be used in {}: {why}; use --store=rsync:{}", .dir.display(), .dir.display())]
+    NoOverlay {
+        /// The store.
+        dir: PathBuf,
+        /// What stands against it.
+        why: String,
+    },
+    /// A result stands on a layer that is not there.
+    #[error("the result {} stands on {}, which is not there; delete it, and what was made from it, with obuilder delete", .result.display(), .layer.display())]
+    MissingLayer {
+        /// The result.
+        result: PathBuf,
+        /// The layer.
+        layer: PathBuf,
+    },
+    /// There is a store of another kind.
+    #[error("the store {} is of the kind {kind}; use --store={kind}:{}, or move its results to a store elsewhere with obuilder store copy", .url.dir().display(), .url.dir().display())]
+    OtherKind {
+        /// What it was taken for.
+        url: StoreUrl,
+        /// Its kind.
+        kind: String,
+    },
+    /// There is a store of a kind that only another version knows.
+    #[error("the store {} is of the kind {kind}, which this version of obuilder does not know", .dir.display())]
+    UnknownKind {
+        /// The store.
+        dir: PathBuf,
+        /// Its kind.
+        kind: String,
+    },
+    /// There is a store that a newer version has changed.
+    #[error("the store {} was made by a newer version of obuilder (its format is {format}, the newest known here {known}); use that version", .dir.display())]
+    Newer {
+        /// The store.
+        dir: PathBuf,
+        /// Its format.
+        format: u32,
+        /// The newest that this version knows.
+        known: u32,
+    },
+    /// Hard links are asked for in a store that has no use for them.
+    #[error("--rsync-mode is only for stores of the kind rsync, not for {url}")]
+    NotRsync {
+        /// The store.
+        url: StoreUrl,
+    },
     /// Anybody could put a result of his own there.
     #[error("the store {0} can be written by others (mode {mode:04o}); run: chmod go-w {0}", .dir.display())]
     WritableByOthers {

@@ -12,6 +12,7 @@ const FORMAT: u32 = 1;
 /// Makes sure that what is at `url` is of its kind, or of no kind yet, and of no newer version.
 pub(super) fn check(url: &StoreUrl) -> Result<(), StoreError> {
     match written(url.dir())? {
+        _ if matches!(url, StoreUrl::Auto(_)) => Ok(()),
         Some(kind) if kind != url.kind() => Err(StoreError::OtherKind { url: url.clone(), kind }),
         _ => Ok(()),
     }

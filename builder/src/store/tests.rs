@@ -4,8 +4,14 @@
 macro_rules! on_each_backend {
     ($($name:ident)*) => {
         on_backend! { directories Directories: $($name)* }
+        on_backend! { hardlinks Hardlinks: $($name)* }
+        on_backend! { hardlinks_unsafe HardlinksUnsafe: $($name)* }
         #[cfg(target_os = "linux")]
         on_backend! { btrfs_needs_root Btrfs: $($name)* }
+        #[cfg(target_os = "linux")]
+        on_backend! { xfs_needs_root Xfs: $($name)* }
+        #[cfg(target_os = "linux")]
+        on_backend! { overlayfs_needs_root Overlayfs: $($name)* }
     };
 }
 

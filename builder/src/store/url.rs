@@ -34,7 +34,9 @@ pub enum UrlError {
     #[error("bad store address {0:?}: it must be KIND:PLACE, for example rsync:/var/lib/obuilder")]
     NoKind(OsString),
     /// A kind nobody knows.
-    #[error("bad store address {0:?}: there is no store of the kind {1:?}; use auto:/path, btrfs:/path, xfs:/path, overlayfs:/path or rsync:/path")]
+    #[error(
+        "bad store address {0:?}: there is no store of the kind {1:?}; use auto:/path, btrfs:/path, xfs:/path, overlayfs:/path or rsync:/path"
+    )]
     UnknownKind(OsString, OsString),
     /// A kind that OBuilder has and this version has not.
     #[error("store addresses of the form {0} are not in this version; use auto:/path")]
@@ -79,11 +81,9 @@ impl StoreUrl {
     /// The directory the store is in.
     pub fn dir(&self) -> &Path {
         match self {
-            Self::Rsync(dir)
-            | Self::Btrfs(dir)
-            | Self::Xfs(dir)
-            | Self::Overlayfs(dir)
-            | Self::Auto(dir) => dir,
+            Self::Rsync(dir) | Self::Btrfs(dir) | Self::Xfs(dir) | Self::Overlayfs(dir) | Self::Auto(dir) => {
+                dir
+            }
         }
     }
 

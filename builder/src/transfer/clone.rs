@@ -61,6 +61,18 @@ pub fn clone_onto(from: &Path, to: &Path) -> Result<(), TransferError> {
     run(from, to, None, true)
 }
 
+/// Gives the directory `to` the owner, mode, attributes and times of the directory `from`, and nothing in it.
+///
+/// # Errors
+/// One of them cannot be opened, or `to` not be changed.
+pub fn clone_directory_itself(from: &Path, to: &Path) -> Result<(), TransferError> {
+    let source = open(from, DIRECTORY, Mode::empty()).map_err(|e| TransferError::io("open", from, e))?;
+    let stat = fstat(&source).map_err(|e| TransferError::io("read", from, e))?;
+    let target = make_root(to, true).map_err(|e| TransferError::io("make the directory", to, e))?;
+    let set = Metadata::new(None).directory(source.as_fd(), target.as_fd(), &stat);
+    set.map_err(|e| TransferError::io("write", to, e))
+}
+
 fn run(from: &Path, to: &Path, reown: Option<Reown>, onto: bool) -> Result<(), TransferError> {
     let source = open(from, DIRECTORY.difference(OFlag::O_NOFOLLOW), Mode::empty())
         .map_err(|e| TransferError::io("open", from, e))?;

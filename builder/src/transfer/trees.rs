@@ -117,6 +117,13 @@ pub(crate) mod mounts {
         true
     }
 
+    /// Whether [`xfs`] can do what it does; if not, says so.
+    #[must_use]
+    pub(crate) fn can_make_xfs() -> bool {
+        let has_tool = Command::new("mkfs.xfs").arg("-V").output().is_ok();
+        require_root() && require("mkfs.xfs (xfsprogs)", has_tool)
+    }
+
     pub(crate) fn read_only(dir: &Path) {
         let flags = MsFlags::MS_REMOUNT | MsFlags::MS_RDONLY;
         mount(None::<&str>, dir, None::<&str>, flags, None::<&str>).unwrap();
@@ -149,8 +156,7 @@ pub(crate) mod mounts {
     #[must_use]
     pub(crate) fn xfs(dir: &Path) -> bool {
         let image = dir.with_extension("image");
-        let has_tool = Command::new("mkfs.xfs").arg("-V").output().is_ok();
-        if !require_root() || !require("mkfs.xfs (xfsprogs)", has_tool) {
+        if !can_make_xfs() {
             return false;
         }
         private();

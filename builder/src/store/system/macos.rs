@@ -1,9 +1,11 @@
 //! macOS: `sysctl`, `F_FULLFSYNC`.
 #![allow(unsafe_code)]
+pub(in super::super) mod overlay;
 pub(in super::super) mod subvolume;
 
 use std::fs::File;
 use std::io;
+use std::path::Path;
 use std::ptr::null_mut;
 
 /// A name for the time since the machine was started.
@@ -31,4 +33,16 @@ pub(in super::super) fn boot_id() -> io::Result<String> {
 pub(in super::super) fn sync_file_system(file: &File) -> io::Result<()> {
     nix::unistd::sync();
     file.sync_all()
+}
+
+/// Not looked for: stores of the kind rsync share what they can.
+#[allow(clippy::unnecessary_wraps, reason = "fails on other systems")]
+pub(in super::super) fn shares_blocks(_dir: &Path) -> io::Result<bool> {
+    Ok(false)
+}
+
+/// There are no layers.
+#[allow(clippy::unnecessary_wraps, reason = "fails on other systems")]
+pub(in super::super) fn can_overlay(_dir: &Path) -> io::Result<bool> {
+    Ok(false)
 }

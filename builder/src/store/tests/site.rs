@@ -10,13 +10,17 @@ use tempfile::TempDir;
 
 use super::{draft, id};
 use crate::store::backend::Backend;
-use crate::store::{Draft, Finished, Store, StoreUrl, backend, open};
+use crate::store::{Draft, Finished, Sharing, Store, StoreUrl, backend, open_sharing};
 
 /// The backends there are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
     Directories,
+    Hardlinks,
+    HardlinksUnsafe,
     Btrfs,
+    Xfs,
+    Overlayfs,
 }
 
 impl Kind {
@@ -25,8 +29,19 @@ impl Kind {
         match self {
             #[cfg(target_os = "linux")]
             Self::Btrfs => crate::transfer::trees::mounts::can_make_btrfs(),
+            #[cfg(target_os = "linux")]
+            Self::Xfs => crate::transfer::trees::mounts::can_make_xfs(),
+            Self::Overlayfs => crate::transfer::trees::require_root(),
             _ => true,
         }
+    }
+}
+
+#[cfg(target_os = "linux")]
+impl Kind {
+    /// Whether its stores are on a file system made for them.
+    fn has_a_disk(self) -> bool {
+        matches!(self, Self::Btrfs | Self::Xfs | Self::Overlayfs)
     }
 }
 
@@ -40,17 +55,27 @@ impl Site {
     pub(super) fn new(kind: Kind) -> Self {
         let temp = TempDir::new().unwrap();
         #[cfg(target_os = "linux")]
-        if let Kind::Btrfs = kind {
-            fs::create_dir(temp.path().join("mnt")).unwrap();
-            assert!(crate::transfer::trees::mounts::btrfs(&temp.path().join("mnt")));
+        if kind.has_a_disk() {
+            use crate::transfer::trees::mounts;
+            let dir = temp.path().join("mnt");
+            fs::create_dir(&dir).unwrap();
+            assert!(match kind {
+                Kind::Btrfs => mounts::btrfs(&dir),
+                Kind::Xfs => mounts::xfs(&dir),
+                _ => mounts::tmpfs(&dir, "512m"),
+            });
         }
         Self { temp, kind }
     }
 
     pub(super) fn url(&self) -> StoreUrl {
         match self.kind {
-            Kind::Directories => StoreUrl::Rsync(self.temp.path().join("store")),
+            Kind::Directories | Kind::Hardlinks | Kind::HardlinksUnsafe => {
+                StoreUrl::Rsync(self.temp.path().join("store"))
+            }
             Kind::Btrfs => StoreUrl::Btrfs(self.temp.path().join("mnt/store")),
+            Kind::Xfs => StoreUrl::Xfs(self.temp.path().join("mnt/store")),
+            Kind::Overlayfs => StoreUrl::Overlayfs(self.temp.path().join("mnt/store")),
         }
     }
 
@@ -59,7 +84,12 @@ impl Site {
     }
 
     pub(super) fn open(&self) -> Arc<dyn Store> {
-        open(&self.url()).unwrap()
+        let sharing = match self.kind {
+            Kind::Hardlinks => Some(Sharing::Hardlink),
+            Kind::HardlinksUnsafe => Some(Sharing::HardlinkUnsafe),
+            _ => None,
+        };
+        open_sharing(&self.url(), sharing).unwrap()
     }
 
     pub(super) fn backend(&self) -> Arc<dyn Backend> {
@@ -101,7 +131,7 @@ impl Site {
 impl Drop for Site {
     fn drop(&mut self) {
         #[cfg(target_os = "linux")]
-        if let Kind::Btrfs = self.kind {
+        if self.kind.has_a_disk() {
             nix::mount::umount2(&self.temp.path().join("mnt"), nix::mount::MntFlags::MNT_DETACH).unwrap();
         }
     }

@@ -19,6 +19,9 @@ use super::Reown;
 /// The label of SELinux comes from the policy for the new place, not from the original.
 const LABEL: &str = "security.selinux";
 
+/// How the attributes begin in which overlayfs keeps books about its layers: they are no part of a tree.
+const BOOKS: &[u8] = b"trusted.overlay.";
+
 /// What created objects get by themselves, and who gets them.
 pub(super) struct Metadata {
     reown: Option<Reown>,
@@ -163,7 +166,7 @@ pub(in super::super) fn attributes(file: BorrowedFd<'_>) -> io::Result<BTreeMap<
 /// The attributes of an open file; none where the file system has none.
 fn list(file: BorrowedFd<'_>) -> io::Result<Vec<OsString>> {
     match FdRef(file).list_xattr() {
-        Ok(names) => Ok(names.filter(|name| name != LABEL).collect()),
+        Ok(names) => Ok(names.filter(|name| belongs(name)).collect()),
         Err(error) if not_supported(&error) => Ok(Vec::new()),
         Err(error) => Err(error),
     }
@@ -185,12 +188,17 @@ fn copy_link_attributes(source: &Path, target: &Path) -> io::Result<()> {
         Err(error) if not_supported(&error) || error.kind() == io::ErrorKind::NotFound => return Ok(()),
         Err(error) => return Err(error),
     };
-    for name in names.filter(|name| name != LABEL) {
+    for name in names.filter(|name| belongs(name)) {
         if let Some(value) = xattr::get(source, &name)? {
             xattr::set(target, &name, &value).map_err(|e| unkept(&name, e))?;
         }
     }
     Ok(())
+}
+
+/// Whether an attribute is the tree's own.
+fn belongs(name: &OsStr) -> bool {
+    name != LABEL && !name.as_encoded_bytes().starts_with(BOOKS)
 }
 
 fn not_supported(error: &io::Error) -> bool {
