@@ -7,6 +7,7 @@ pub mod auto;
 mod backend;
 mod btrfs;
 mod cache;
+pub mod copying;
 mod database;
 mod directory;
 pub mod doctor;
@@ -24,6 +25,7 @@ mod system;
 mod tree;
 mod unsynced;
 mod url;
+pub mod verify;
 
 use std::ffi::{OsStr, OsString};
 use std::fmt;
@@ -101,6 +103,21 @@ pub trait Store: Send + Sync {
     /// The store cannot be read.
     fn find(&self, id: &StepId) -> Result<Option<Finished>, StoreError>;
 
+    /// The same without marking it.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    fn peek(&self, id: &StepId) -> Result<Option<Finished>, StoreError>;
+
+    /// Gives the result that `entry` is about, which is there, the times in it: it was made elsewhere.
+    ///
+    /// # Errors
+    /// The database cannot be written.
+    fn stamp(&self, entry: &Entry) -> Result<(), StoreError>;
+
+    /// Whether drafts are shown only to processes that share the builder's mounts.
+    fn mounts_drafts(&self) -> bool;
+
     /// The finished result `id`, or else the right to make it: a writable clone of `base` (an empty tree
     /// without one). While somebody else makes `id`, this blocks.
     ///
@@ -131,12 +148,16 @@ pub trait Store: Send + Sync {
     /// The store cannot be read.
     fn caches(&self) -> Result<Vec<OsString>, StoreError>;
 
+    /// The name of the cache volume that the store calls `name`.
+    fn cache_title(&self, name: &OsStr) -> OsString;
+
     /// Removes the cache volume that the store calls `name`. What steps that run just now have put into their
     /// clones of it is lost when they end.
     ///
     /// # Errors
     /// There is none, or it cannot be removed.
     fn delete_cache(&self, name: &OsStr) -> Result<(), StoreError>;
+
     /// Every result that is there, in the order of their ids.
     ///
     /// # Errors

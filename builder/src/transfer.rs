@@ -6,6 +6,7 @@ pub mod clone;
 pub mod copy;
 mod data;
 pub(crate) mod descent;
+pub mod digest;
 mod error;
 pub mod remove;
 pub(crate) mod rooted;

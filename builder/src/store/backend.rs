@@ -86,6 +86,16 @@ pub(super) trait Backend: Send + Sync + 'static {
         Ok((result.join("rootfs"), Guard::default()))
     }
 
+    /// Whether drafts are mounted where they lie, for those who share this process's mounts.
+    fn mounts_drafts(&self) -> bool {
+        false
+    }
+
+    /// What is wrong with the result, that only this kind of store knows of.
+    fn flaw(&self, _result: &Path) -> Result<Option<String>, StoreError> {
+        Ok(None)
+    }
+
     /// Uses what is at `place`, a result or the draft of one; `None` if nothing is, or it was just taken away.
     fn hold(&self, place: &Path) -> Result<Option<InUse>, StoreError> {
         in_use::hold(place)

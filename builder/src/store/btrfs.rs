@@ -74,6 +74,11 @@ impl Backend for Subvolumes {
         rename("take back", result, draft)
     }
 
+    fn flaw(&self, result: &Path) -> Result<Option<String>, StoreError> {
+        let is_writable = is_read_only(result)? == Some(false);
+        Ok(is_writable.then(|| format!("the result {} is not read-only", result.display())))
+    }
+
     fn cache_name(&self, name: &OsStr) -> OsString {
         cache::dataset_name(name).into()
     }

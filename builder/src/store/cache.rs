@@ -26,6 +26,12 @@ pub trait Volume: Send {
     /// # Errors
     /// It could not be put in place; the volume is as it was then.
     fn release(self: Box<Self>) -> Result<(), StoreError>;
+
+    /// Drops it, and leaves the volume as it is.
+    ///
+    /// # Errors
+    /// It could not be removed.
+    fn abandon(self: Box<Self>) -> Result<(), StoreError>;
 }
 
 struct LocalVolume {
@@ -151,6 +157,11 @@ impl Volume for LocalVolume {
     fn release(mut self: Box<Self>) -> Result<(), StoreError> {
         self.finish()
     }
+
+    fn abandon(mut self: Box<Self>) -> Result<(), StoreError> {
+        self.released = true;
+        self.shelf.backend.discard(&self.dir)
+    }
 }
 
 impl Drop for LocalVolume {
@@ -188,6 +199,37 @@ pub(super) fn directory_name(name: &OsStr) -> OsString {
 pub(super) fn dataset_name(name: &OsStr) -> String {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._".contains(&byte);
     format!("c-{}", escaped(name, |_, byte| !plain(byte)).to_string_lossy())
+}
+
+/// The name of a cache of which `called` makes `name`, in whichever of the two ways.
+pub(super) fn title(name: &OsStr, called: impl Fn(&OsStr) -> OsString) -> OsString {
+    let bytes = name.as_bytes();
+    let forms = [Some(bytes), bytes.strip_prefix(b"c-")];
+    let titles = forms.into_iter().flatten().map(unescaped);
+    titles.into_iter().find(|title| called(title) == name).unwrap_or_else(|| name.to_owned())
+}
+
+fn unescaped(bytes: &[u8]) -> OsString {
+    let mut plain = Vec::new();
+    let mut rest = bytes;
+    while let Some((&byte, after)) = rest.split_first() {
+        let code = after.get(..2).and_then(|digits| std::str::from_utf8(digits).ok());
+        match code.and_then(|digits| u8::from_str_radix(digits, 16).ok()) {
+            Some(code) if byte == b'%' => {
+                plain.push(code);
+                rest = &after[2..];
+            }
+            _ => {
+                plain.push(byte);
+                rest = after;
+            }
+        }
+    }
+    // What no name at all is called.
+    if plain == b"%" {
+        plain.clear();
+    }
+    OsString::from_vec(plain)
 }
 
 /// No two names become the same, as what stands for a byte begins with one that never stands for itself.

@@ -88,6 +88,11 @@ impl Database {
         })
     }
 
+    /// Gives a row the times of `entry`, which was listed elsewhere.
+    pub(super) fn stamp(&self, entry: &Entry) -> Result<(), StoreError> {
+        self.write(|rows| rows.stamp(entry).map_err(|e| self.failed(e)))
+    }
+
     /// Notes that `id`, whose directory was found, is used now. Written down by [`Database::mark_used`].
     pub(super) fn touch(&self, id: &StepId) {
         self.used.lock().insert(id.clone());
@@ -214,6 +219,12 @@ impl Rows<'_> {
             Some(parent) if !had_parent => self.count(parent.as_str(), 1),
             _ => Ok(()),
         }
+    }
+
+    fn stamp(&self, entry: &Entry) -> rusqlite::Result<()> {
+        let stamp = "UPDATE builds SET created = datetime(?2, 'unixepoch'), used = datetime(?3, 'unixepoch')
+            WHERE id = ?1";
+        self.0.execute(stamp, (entry.id.as_str(), entry.created.0, entry.used.0)).map(drop)
     }
 
     /// Marks it as used; false if it has no row.

@@ -90,6 +90,20 @@ pub enum StoreError {
         /// The newest that this version knows.
         known: u32,
     },
+    /// A result was named that is not there.
+    #[error("the store {} has no result {id}", .dir.display())]
+    NoResult {
+        /// The store.
+        dir: PathBuf,
+        /// The result.
+        id: StepId,
+    },
+    /// A store was to be copied to itself.
+    #[error("{} is one store; name another to copy to", .dir.display())]
+    SameStore {
+        /// The store.
+        dir: PathBuf,
+    },
     /// Hard links are asked for in a store that has no use for them.
     #[error("--rsync-mode is only for stores of the kind rsync, not for {url}")]
     NotRsync {

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::backend::Backend;
-use super::cache::lock_name;
+use super::cache::{lock_name, title};
 use super::database::Database;
 use super::draft::LocalDraft;
 use super::in_use::{Away, InUse};
@@ -90,6 +90,18 @@ impl Store for LocalStore {
         Ok(None)
     }
 
+    fn peek(&self, id: &StepId) -> Result<Option<Finished>, StoreError> {
+        Ok(self.0.hold(id)?.map(|in_use| self.0.finished(id, in_use)))
+    }
+
+    fn stamp(&self, entry: &Entry) -> Result<(), StoreError> {
+        self.0.database.stamp(entry)
+    }
+
+    fn mounts_drafts(&self) -> bool {
+        self.0.backend.mounts_drafts()
+    }
+
     fn claim(&self, id: &StepId, base: Option<&StepId>) -> Result<Claim, StoreError> {
         match self.try_claim(id, base)? {
             Some(claim) => Ok(claim),
@@ -134,6 +146,10 @@ impl Store for LocalStore {
 
     fn caches(&self) -> Result<Vec<OsString>, StoreError> {
         self.0.volumes()
+    }
+
+    fn cache_title(&self, name: &OsStr) -> OsString {
+        title(name, |title| self.0.backend.cache_name(title))
     }
 
     fn delete_cache(&self, name: &OsStr) -> Result<(), StoreError> {

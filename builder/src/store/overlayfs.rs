@@ -111,6 +111,10 @@ impl Backend for Layers {
         Ok((path, Guard::new(tree)))
     }
 
+    fn mounts_drafts(&self) -> bool {
+        true
+    }
+
     fn cache_name(&self, name: &OsStr) -> OsString {
         self.plain.cache_name(name)
     }

@@ -8,6 +8,7 @@ mod links;
 mod metadata;
 mod onto;
 
+use std::cell::Cell;
 use std::ffi::{CStr, OsStr};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -68,7 +69,7 @@ pub fn clone_onto(from: &Path, to: &Path) -> Result<(), TransferError> {
 pub fn clone_directory_itself(from: &Path, to: &Path) -> Result<(), TransferError> {
     let source = open(from, DIRECTORY, Mode::empty()).map_err(|e| TransferError::io("open", from, e))?;
     let stat = fstat(&source).map_err(|e| TransferError::io("read", from, e))?;
-    let target = make_root(to, true).map_err(|e| TransferError::io("make the directory", to, e))?;
+    let target = make_root(to, false).map_err(|e| TransferError::io("make the directory", to, e))?;
     let set = Metadata::new(None).directory(source.as_fd(), target.as_fd(), &stat);
     set.map_err(|e| TransferError::io("write", to, e))
 }
@@ -98,7 +99,9 @@ fn make_root(to: &Path, onto: bool) -> io::Result<OwnedFd> {
         Err(error) => return Err(error.into()),
     }
     let root = open(to, DIRECTORY, Mode::empty())?;
-    if onto { metadata::strip(root.as_fd()) } else { metadata::stop_inheritance(root.as_fd()) }?;
+    if !onto {
+        metadata::stop_inheritance(root.as_fd())?;
+    }
     Ok(root)
 }
 
@@ -132,6 +135,8 @@ struct Frame {
     stat: FileStat,
     /// Length of the path of the directory above.
     parent_len: usize,
+    /// Whether a directory that was there already is ready for new names.
+    ready: Cell<bool>,
 }
 
 impl<'a> Cloning<'a> {
@@ -216,21 +221,26 @@ impl<'a> Cloning<'a> {
         let stat = fstat(here).map_err(|e| self.unread(c"", e))?;
         let found = entries(here).map_err(|e| self.unread(c"", e))?;
         self.clear_others(&found)?;
-        self.frames.push(Frame { rest: found.into_iter(), stat, parent_len });
+        self.frames.push(Frame { rest: found.into_iter(), stat, parent_len, ready: Cell::new(false) });
         Ok(())
     }
 
     /// Sets what belongs to the directory itself, now that no name in it is made any more.
     fn finish_directory(&mut self) -> Result<(), TransferError> {
         let Some(frame) = self.frames.pop() else { return Ok(()) };
-        self.whole
-            .metadata
-            .directory(self.source.here(), self.target.here(), &frame.stat)
-            .map_err(|e| self.unwritten(c"", e))?;
+        self.directory_itself(&frame.stat).map_err(|e| self.unwritten(c"", e))?;
         self.source.leave().map_err(|e| self.unread(c"", e))?;
         self.target.leave().map_err(|e| self.unwritten(c"", e))?;
         self.path.truncate(frame.parent_len);
         Ok(())
+    }
+
+    fn directory_itself(&self, stat: &FileStat) -> io::Result<()> {
+        if self.is_same_directory(stat)? {
+            return Ok(());
+        }
+        self.make_new()?;
+        self.whole.metadata.directory(self.source.here(), self.target.here(), stat)
     }
 
     fn file(&mut self, name: &CStr) -> Result<(), TransferError> {

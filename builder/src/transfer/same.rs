@@ -9,7 +9,7 @@ use super::clone::attributes;
 
 const BUFFER: usize = 64 * 1024;
 
-/// Whether both are files of one size, owner, mode, time of change and set of extended attributes.
+/// Whether both are of one kind, owner, mode, time of change, set of extended attributes and, if they are files, size.
 pub(super) fn same_metadata(
     one: BorrowedFd<'_>,
     stat: &FileStat,
@@ -17,7 +17,8 @@ pub(super) fn same_metadata(
     other_stat: &FileStat,
 ) -> io::Result<bool> {
     let facts = |stat: &FileStat| {
-        (stat.st_mode, stat.st_uid, stat.st_gid, stat.st_size, stat.st_mtime, stat.st_mtime_nsec)
+        let size = if stat.st_mode & libc::S_IFMT == libc::S_IFREG { stat.st_size } else { 0 };
+        (stat.st_mode, stat.st_uid, stat.st_gid, size, stat.st_mtime, stat.st_mtime_nsec)
     };
     Ok(facts(stat) == facts(other_stat) && attributes(one)? == attributes(other)?)
 }

@@ -112,8 +112,9 @@ impl Metadata {
     }
 }
 
-/// Takes all attributes from a directory that was there already, and what it would hand down.
+/// Makes a directory that was there already ours, without attributes and anything that it would hand down.
 pub(super) fn strip(directory: BorrowedFd<'_>) -> io::Result<()> {
+    fchown(directory, Some(geteuid()), Some(getegid()))?;
     stop_inheritance(directory)?;
     list(directory)?.iter().try_for_each(|name| FdRef(directory).remove_xattr(name))
 }

@@ -23,14 +23,30 @@ impl Cloning<'_> {
         let wanted: HashSet<&CStr> = wanted.iter().map(|entry| entry.name.as_c_str()).collect();
         let there = entries(self.target.here()).map_err(|e| self.unwritten(c"", e))?;
         let others = there.iter().filter(|entry| !wanted.contains(entry.name.as_c_str()));
-        others.map(|entry| self.clear(&entry.name)).collect()
+        others.map(|entry| self.remove(&entry.name)).collect()
     }
 
-    /// Removes what is in the place of `name`.
+    /// Removes what is in the place of `name`, which will be made anew.
     pub(super) fn clear(&self, name: &CStr) -> Result<(), TransferError> {
         if !self.whole.onto {
             return Ok(());
         }
+        self.ready()?;
+        self.remove(name)
+    }
+
+    /// Takes from the directory that was there already what it would hand down to what is made in it. One in
+    /// which nothing is made is not touched: a layer of overlayfs would hold it then.
+    fn ready(&self) -> Result<(), TransferError> {
+        match self.frames.last() {
+            Some(frame) if !frame.ready.replace(true) => {
+                strip(self.target.here()).map_err(|e| self.unwritten(c"", e))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn remove(&self, name: &CStr) -> Result<(), TransferError> {
         remove_entry(self.target.here(), name, &self.below(self.whole.to, c""))
     }
 
@@ -40,13 +56,24 @@ impl Cloning<'_> {
             return Ok(None);
         }
         match openat(self.target.here(), name, DIRECTORY, Mode::empty()) {
-            Ok(there) => {
-                strip(there.as_fd()).map_err(|e| self.unwritten(name, e))?;
-                Ok(Some(there))
-            }
-            Err(Errno::ENOENT) => Ok(None),
+            Ok(there) => Ok(Some(there)),
+            Err(Errno::ENOENT) => self.ready().map(|()| None),
             Err(_) => self.clear(name).map(|()| None),
         }
+    }
+
+    /// Makes the directory that was there already as one that was just made.
+    pub(super) fn make_new(&self) -> std::io::Result<()> {
+        if self.whole.onto { strip(self.target.here()) } else { Ok(()) }
+    }
+
+    /// Whether the directory itself is the same already.
+    pub(super) fn is_same_directory(&self, stat: &FileStat) -> std::io::Result<bool> {
+        if !self.whole.onto {
+            return Ok(false);
+        }
+        let here = self.target.here();
+        same_metadata(self.source.here(), stat, here, &fstat(here)?)
     }
 
     /// Whether the file in the place of `name` is the same as `source` already; if not, it goes.

@@ -386,6 +386,25 @@ fn of_a_large_tree_one_file_that_cannot_be_cloned_is_named() {
 }
 
 #[test]
+fn a_directory_that_was_another_users_and_handed_things_down_becomes_the_same_needs_root() {
+    if !require_root() {
+        return;
+    }
+    let (_temp, from, to) = temp();
+    for root in [&from, &to] {
+        fs::create_dir_all(root.join("dir/same")).unwrap();
+        set_mtime(&root.join("dir/same"), 5, 5);
+    }
+    write(&from.join("dir/new"), b"x", 0o644);
+    fs::create_dir(from.join("dir/sub")).unwrap();
+    lchown(to.join("dir"), Some(705), Some(706)).unwrap();
+    fs::set_permissions(to.join("dir"), Permissions::from_mode(0o2755)).unwrap();
+    xattr::set(to.join("dir"), "system.posix_acl_default", ACL).unwrap();
+    clone_onto(&from, &to).unwrap();
+    assert_eq!(facts(&to), facts(&from));
+}
+
+#[test]
 fn a_tree_becomes_the_same_as_another_and_what_was_the_same_stays() {
     let (_temp, from, to) = temp();
     write(&from.join("first"), b"x", 0o644);
