@@ -31,12 +31,16 @@ macro_rules! on_backend {
 mod btrfs;
 mod caches;
 mod claims;
+mod copying;
 mod crash;
 mod deletion;
 mod disk;
 mod doctor;
+mod hardlinks;
 mod keeping;
+mod kinds;
 mod opening;
+mod overlayfs;
 mod registry;
 mod removal;
 mod site;
