@@ -40,6 +40,9 @@ impl Macos {
         // Before any thread is started: what the build mounts is nobody else's to see.
         enter_private_mount_namespace().map_err(environment)?;
         let store = self.place.open(STORE)?;
+        if store.mounts_drafts() {
+            self.users.see_own_mounts()?;
+        }
         let sandbox = self.users.sandbox(&store.dir().join("state/sandbox"))?;
         let fetch = Arc::new(HomeTemplates::new(self.images.dir()).and(store.dir().join(BASE_IMAGES)));
         let builder = Builder::new(store, Arc::new(sandbox), fetch);

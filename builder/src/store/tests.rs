@@ -36,6 +36,7 @@ mod crash;
 mod deletion;
 mod disk;
 mod doctor;
+mod faults;
 mod hardlinks;
 mod keeping;
 mod kinds;
