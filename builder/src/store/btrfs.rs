@@ -52,6 +52,21 @@ impl Backend for Subvolumes {
         }
     }
 
+    /// Makes directories of the subvolumes that a step made: no snapshot reaches into them.
+    fn finish(&self, draft: &Path, _base: Option<&Path>) -> Result<(), StoreError> {
+        if is_read_only(draft)?.is_none() {
+            return Ok(());
+        }
+        let nested = subvolume::nested(draft);
+        for subvolume in nested.map_err(|e| StoreError::io("look for subvolumes in", draft, e))? {
+            let copy = draft.join("nested");
+            clone_tree(&subvolume, &copy, None)?;
+            self.discard(&subvolume)?;
+            rename("put in place", &copy, &subvolume)?;
+        }
+        Ok(())
+    }
+
     /// It is read-only only afterwards, as btrfs moves no read-only subvolume to another directory.
     fn commit(&self, draft: &Path, result: &Path) -> Result<(), StoreError> {
         rename("put in place", draft, result)?;
