@@ -1,10 +1,11 @@
 //! What the file system and a build step cost, side by side with doing without them.
 //!
-//! `cargo run --release -p obuilder-benches [-- requests|filesystem|jobs|steps|stores|clones] [ROUNDS]`, as root. Every
+//! `cargo run --release -p obuilder-benches [-- requests|filesystem|jobs|steps|stores|clones|backends] [ROUNDS]`, as root. Every
 //! round measures each variant once, in turn, so that a busy machine is busy for all of them alike: trust the
 //! ratios and the minima.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout, clippy::print_stderr)]
 
+mod backends;
 mod clones;
 mod disks;
 mod filesystem;
@@ -39,6 +40,9 @@ fn main() -> ExitCode {
     }
     if wants("steps") {
         steps::run(rounds);
+    }
+    if wants("backends") {
+        backends::run(rounds.min(10));
     }
     if wants("clones") {
         clones::run(rounds.min(7));

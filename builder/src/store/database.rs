@@ -151,6 +151,11 @@ impl Database {
         })
     }
 
+    /// How many results are made from `id`.
+    pub(super) fn children(&self, id: &StepId) -> Result<i64, StoreError> {
+        Rows(&self.connection.lock()).children(id).map_err(|e| self.failed(e))
+    }
+
     fn ask(&self, question: &str, id: &StepId) -> Result<Option<bool>, StoreError> {
         let connection = self.connection.lock();
         connection.query_row(question, [id.as_str()], |row| row.get(0)).optional().map_err(|e| self.failed(e))

@@ -143,6 +143,19 @@ pub enum StoreError {
 }
 
 impl StoreError {
+    /// Whether there is no room left on the device.
+    pub(super) fn is_full_device(&self) -> bool {
+        match self {
+            Self::Io { source, .. } | Self::Transfer(TransferError::Io { source, .. }) => {
+                source.raw_os_error() == Some(libc::ENOSPC)
+            }
+            Self::Database { source, .. } => {
+                source.sqlite_error_code() == Some(rusqlite::ErrorCode::DiskFull)
+            }
+            _ => false,
+        }
+    }
+
     pub(super) fn io(action: &'static str, path: impl AsRef<Path>, source: impl Into<io::Error>) -> Self {
         Self::Io { action, path: path.as_ref().to_owned(), source: source.into() }
     }

@@ -161,13 +161,10 @@ impl Store for LocalStore {
             return Err(StoreError::InUse { id: id.clone() });
         };
         let shelf = &self.0;
-        let (result, draft) = (shelf.layout.result(id), shelf.layout.draft(id));
-        shelf.database.delete(id, || match shelf.backend.take_away(&result)? {
-            Away::Free { _dir } => shelf.backend.revert(&result, &draft),
-            Away::Used => Err(StoreError::InUse { id: id.clone() }),
-            Away::Gone => Ok(()),
-        })?;
-        shelf.backend.discard(&draft)
+        match shelf.database.delete(id, || shelf.set_aside(id, || Ok(()))) {
+            Err(error) if error.is_full_device() => shelf.delete_without_room(id),
+            deleted => deleted.and_then(|()| shelf.backend.discard(&shelf.layout.draft(id))),
+        }
     }
 
     fn reclaim(&self) -> Result<(), StoreError> {
@@ -206,6 +203,30 @@ impl Shelf {
     fn base(&self, id: &StepId) -> Result<InUse, StoreError> {
         let unknown = || StoreError::UnknownBase { dir: self.layout.root().to_owned(), id: id.clone() };
         self.hold(id)?.ok_or_else(unknown)
+    }
+
+    /// Takes the result `id` out of its place, unless somebody uses it, or `may` is against it.
+    fn set_aside(&self, id: &StepId, may: impl FnOnce() -> Result<(), StoreError>) -> Result<(), StoreError> {
+        let (result, draft) = (self.layout.result(id), self.layout.draft(id));
+        match self.backend.take_away(&result)? {
+            Away::Free { _dir } => may().and_then(|()| self.backend.revert(&result, &draft)),
+            Away::Used => Err(StoreError::InUse { id: id.clone() }),
+            Away::Gone => Ok(()),
+        }
+    }
+
+    /// Deletes the result `id` where the database has no room to write that down: the row goes when there is.
+    fn delete_without_room(&self, id: &StepId) -> Result<(), StoreError> {
+        self.set_aside(id, || match self.database.children(id)? {
+            0 => Ok(()),
+            children => Err(StoreError::HasChildren { id: id.clone(), children }),
+        })?;
+        self.backend.discard(&self.layout.draft(id))?;
+        self.backend.reclaim(self.layout.root())?;
+        if let Err(error) = self.database.forget(id, || self.is_there(id).unwrap_or(true)) {
+            tracing::debug!("{error}");
+        }
+        Ok(())
     }
 
     fn sync(&self) -> Result<(), StoreError> {
