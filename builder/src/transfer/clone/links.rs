@@ -22,17 +22,20 @@ const LONGEST_PATH: usize = 1000;
 /// Device and inode.
 pub(super) type Key = (libc::dev_t, libc::ino_t);
 
+/// Paths in the clone, by what they are clones of.
+type Names = HashMap<Key, Vec<u8>>;
+
 /// The first name in the clone of each file with several names, spread over several maps: whoever makes such a
 /// file has its map for himself meanwhile.
 #[derive(Default)]
 pub(super) struct Links {
-    first: [[Mutex<HashMap<Key, Vec<u8>>>; 8]; 8],
+    first: [[Mutex<Names>; 8]; 8],
     /// Which original each file with several names became that was in the clone's place already.
     taken: Mutex<HashMap<Key, Key>>,
 }
 
 impl Links {
-    fn first(&self, key: Key) -> MutexGuard<'_, HashMap<Key, Vec<u8>>> {
+    fn first(&self, key: Key) -> MutexGuard<'_, Names> {
         // Neighbours have neighbouring numbers, so the lowest bits spread them.
         let [high, low] = [key.1 >> 3 & 7, key.1 & 7].map(|bits| usize::try_from(bits).unwrap_or_default());
         self.first[high][low].lock()

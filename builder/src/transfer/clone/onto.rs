@@ -22,8 +22,8 @@ impl Cloning<'_> {
         }
         let wanted: HashSet<&CStr> = wanted.iter().map(|entry| entry.name.as_c_str()).collect();
         let there = entries(self.target.here()).map_err(|e| self.unwritten(c"", e))?;
-        let others = there.iter().filter(|entry| !wanted.contains(entry.name.as_c_str()));
-        others.map(|entry| self.remove(&entry.name)).collect()
+        let mut others = there.iter().filter(|entry| !wanted.contains(entry.name.as_c_str()));
+        others.try_for_each(|entry| self.remove(&entry.name))
     }
 
     /// Removes what is in the place of `name`, which will be made anew.
