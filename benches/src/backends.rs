@@ -45,6 +45,9 @@ pub(crate) fn run(rounds: usize) {
         let stores = RESULTS.map(|results| with_results(at(&results.to_string()), results));
         measure(&stores, rounds);
         measure_large(&at("large"), rounds.min(5));
+        if kind == "overlayfs" {
+            measure_depth(&at("deep"), rounds.min(5));
+        }
     }
 }
 
@@ -94,6 +97,40 @@ fn measure_large(store: &Arc<dyn Store>, rounds: usize) {
     for (name, row) in names.iter().zip(&rows) {
         print_row(name, row);
     }
+}
+
+/// How deep the layers lie that are compared.
+const DEPTHS: [usize; 3] = [1, 32, 127];
+
+/// The first walk through a tree of many layers, each of which has one file of its own.
+fn measure_depth(store: &Arc<dyn Store>, rounds: usize) {
+    make(&**store, 0, None, |rootfs| fill(rootfs, FILES / 10));
+    for number in 1..DEPTHS[2] {
+        let change =
+            |rootfs: &Path| fs::write(rootfs.join(format!("0/0/{number}")), "changed").expect("file");
+        make(&**store, number, Some(number - 1), change);
+    }
+    let mut row = <[Samples; 3]>::default();
+    for round in 0..rounds {
+        for (n, depth) in DEPTHS.into_iter().enumerate() {
+            let claim = store.claim(&id(SMALL + round), Some(&id(depth - 1))).expect("claim");
+            let Claim::Build(draft) = claim else { panic!("it was kept") };
+            push(&mut row[n], timed(|| assert!(walk(&draft.rootfs()) >= FILES / 10)).0);
+        }
+    }
+    print_heading("us, overlayfs, by layers", &["1 layer", "32 layers", "127 layers"]);
+    print_row(&format!("walk of {} files", FILES / 10), &row);
+}
+
+/// Looks at every file below `dir`; how many there are.
+fn walk(dir: &Path) -> usize {
+    let entries = fs::read_dir(dir).expect("directory").map(|entry| entry.expect("entry"));
+    entries
+        .map(|entry| match entry.metadata().expect("metadata").is_dir() {
+            true => walk(&entry.path()),
+            false => 1,
+        })
+        .sum()
 }
 
 fn make(store: &dyn Store, number: usize, base: Option<usize>, change: impl FnOnce(&Path)) {

@@ -1,6 +1,6 @@
 //! What the file system and a build step cost, side by side with doing without them.
 //!
-//! `cargo run --release -p obuilder-benches [-- requests|filesystem|jobs|steps|stores|clones|backends] [ROUNDS]`, as root. Every
+//! `cargo run --release -p obuilder-benches [-- requests|filesystem|jobs|steps|stores|clones|backends|parallel] [ROUNDS]`, as root. Every
 //! round measures each variant once, in turn, so that a busy machine is busy for all of them alike: trust the
 //! ratios and the minima.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout, clippy::print_stderr)]
@@ -10,6 +10,7 @@ mod clones;
 mod disks;
 mod filesystem;
 mod jobs;
+mod parallel;
 mod place;
 mod requests;
 mod samples;
@@ -40,6 +41,9 @@ fn main() -> ExitCode {
     }
     if wants("steps") {
         steps::run(rounds);
+    }
+    if wants("parallel") {
+        parallel::run(rounds.min(5));
     }
     if wants("backends") {
         backends::run(rounds.min(10));

@@ -22,7 +22,7 @@ pub(super) struct Existing {
 impl Existing {
     /// Its address.
     pub(super) fn url(&self) -> Result<StoreUrl, CommandError> {
-        let url = auto::choose(&address(&self.store)?)?.url;
+        let url = auto::find(&address(&self.store)?)?;
         match (self.mode.sharing(), &url) {
             (Some(_), url) if !matches!(url, StoreUrl::Rsync(_)) => {
                 Err(StoreError::NotRsync { url: url.clone() }.into())

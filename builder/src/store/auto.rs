@@ -27,6 +27,17 @@ pub fn choose(url: &StoreUrl) -> Result<Choice, StoreError> {
     }
 }
 
+/// What the address `url` stands for where there must be a store already.
+///
+/// # Errors
+/// As [`choose`], or there is none.
+pub fn find(url: &StoreUrl) -> Result<StoreUrl, StoreError> {
+    match url {
+        StoreUrl::Auto(dir) => existing(dir)?.ok_or_else(|| StoreError::NoStore { url: url.clone() }),
+        _ => Ok(url.clone()),
+    }
+}
+
 /// The store that is in `dir`.
 fn existing(dir: &Path) -> Result<Option<StoreUrl>, StoreError> {
     if let Some(kind) = kind::written(dir)? {

@@ -148,12 +148,10 @@ impl Reading<'_> {
     }
 
     fn facts(&mut self, stat: &FileStat) {
-        for number in [stat.st_mode, stat.st_uid, stat.st_gid].map(u64::from) {
-            self.hash.update(number.to_le_bytes());
-        }
-        for number in [stat.st_mtime, stat.st_mtime_nsec, i64::try_from(stat.st_rdev).unwrap_or_default()] {
-            self.hash.update(number.to_le_bytes());
-        }
+        // Their sizes differ between systems, so they are written as text.
+        let (mode, owner, device) = (stat.st_mode, (stat.st_uid, stat.st_gid), stat.st_rdev);
+        let time = (stat.st_mtime, stat.st_mtime_nsec);
+        self.hash.update(format!("{mode} {owner:?} {device} {time:?}\0"));
     }
 
     fn attributes(&mut self, attributes: impl IntoIterator<Item = (std::ffi::OsString, Vec<u8>)>) {

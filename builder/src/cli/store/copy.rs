@@ -35,7 +35,7 @@ pub(in super::super) struct Copy {
 impl Copy {
     pub(in super::super) fn run(&self) -> Result<(), CommandError> {
         let (from, to) = (address(&self.from)?, address(&self.to)?);
-        let from = store::open_existing(&auto::choose(&from)?.url)?;
+        let from = store::open_existing(&auto::find(&from)?)?;
         let to: StoreUrl = auto::choose(&to)?.url;
         let to = store::open_sharing(&to, self.mode.sharing())?;
         let mut unwritten = Ok(());

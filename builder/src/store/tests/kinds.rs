@@ -68,6 +68,27 @@ fn a_store_that_obuilder_filled_is_of_the_kind_that_its_results_are() {
 }
 
 #[test]
+#[cfg(target_os = "linux")]
+fn a_place_that_shares_no_blocks_is_refused_and_not_made_needs_root() {
+    if !Kind::Overlayfs.can_be_made() {
+        return;
+    }
+    let site = Site::new(Kind::Overlayfs);
+    let (dir, shown) = (site.path(""), site.path("").display().to_string());
+    let error = open(&StoreUrl::Xfs(dir.clone())).err().unwrap().to_string();
+    assert_eq!(
+        error,
+        format!(
+            "the file system of the store {shown} does not share blocks between files; use --store=auto:{shown}, \
+             or a directory on XFS, btrfs or another file system with reflinks"
+        )
+    );
+    assert!(!dir.exists());
+    let none = crate::store::auto::find(&StoreUrl::Auto(dir.clone())).unwrap_err().to_string();
+    assert!(none.starts_with("there is no store in ") && !dir.exists(), "{none}");
+}
+
+#[test]
 fn hard_links_are_only_for_stores_of_the_kind_rsync() {
     let temp = TempDir::new().unwrap();
     let url = StoreUrl::Overlayfs(temp.path().join("store"));

@@ -97,7 +97,7 @@ pub(in super::super::super) fn probe(dir: &Path) -> io::Result<Option<String>> {
         fs::create_dir(dir)?;
     }
     let mounted = mount(&[one, other], Some(&Upper { layer: &layer, work: &work }));
-    let why = mounted.err().map(|error| error.to_string());
+    let why = mounted.err().map(|error| crate::transfer::explain(&error));
     crate::transfer::remove::remove_tree(&place).map_err(io::Error::other)?;
     Ok(why)
 }

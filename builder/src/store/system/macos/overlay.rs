@@ -4,6 +4,7 @@ use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
 /// Where a layer and the work directory lie that take what is written.
+#[allow(dead_code, reason = "no layers are ever mounted")]
 pub(in super::super::super) struct Upper<'a> {
     pub(in super::super::super) layer: &'a Path,
     pub(in super::super::super) work: &'a Path,
