@@ -64,6 +64,14 @@ pub enum StoreError {
         /// The layer.
         layer: PathBuf,
     },
+    /// A result stands on a layer that is not the one it was made on.
+    #[error("the result {} stands on {}, which was made anew since; delete it, and what was made from it, with obuilder delete", .result.display(), .layer.display())]
+    OtherLayer {
+        /// The result.
+        result: PathBuf,
+        /// The layer.
+        layer: PathBuf,
+    },
     /// There is a store of another kind.
     #[error("the store {} is of the kind {kind}; use --store={kind}:{}, or move its results to a store elsewhere with obuilder store copy", .url.dir().display(), .url.dir().display())]
     OtherKind {

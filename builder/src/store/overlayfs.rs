@@ -24,6 +24,12 @@ use crate::transfer::remove::remove_tree;
 /// in one layer after the other.
 const MOST_LAYERS: usize = 128;
 
+/// The attribute of a result's directory that tells its layer from any other, and that of the one it stands on. A
+/// result that is lost and made again has another layer, on which what was made from the first one does not stand.
+/// OBuilder's have none.
+const LAYER: &str = "trusted.obuilder.layer";
+const BELOW: &str = "trusted.obuilder.below";
+
 pub(super) struct Layers {
     plain: Directories,
 }
@@ -44,11 +50,13 @@ impl Layers {
 
 impl Backend for Layers {
     fn create(&self, draft: &Path) -> Result<(), StoreError> {
-        self.plain.create(draft)
+        self.plain.create(draft)?;
+        mark(draft, LAYER, &unique()?)
     }
 
     fn snapshot(&self, base: &Path, draft: &Path) -> Result<(), StoreError> {
         make(draft)?;
+        mark(draft, LAYER, &unique()?)?;
         copy_env(base, draft)?;
         let lower = layers(base)?;
         let (layer, work) = (draft.join("rootfs"), draft.join("work"));
@@ -57,6 +65,9 @@ impl Backend for Layers {
             return Ok(clone_tree(&tree, &layer, None)?);
         }
         symlink(base, draft.join("parent")).map_err(|e| StoreError::io("write", draft.join("parent"), e))?;
+        if let Some(below) = marked(base, LAYER) {
+            mark(draft, BELOW, &below)?;
+        }
         make(&layer)?;
         make(&work)?;
         if let Some(top) = lower.first() {
@@ -147,6 +158,13 @@ fn layers(result: &Path) -> Result<Vec<PathBuf>, StoreError> {
         if !is_there && next.is_none() {
             return Err(StoreError::MissingLayer { result: result.to_owned(), layer: dir });
         }
+        if let Some(below) = &next
+            && let Some(expected) = marked(&dir, BELOW)
+            && below.exists()
+            && marked(below, LAYER).as_ref() != Some(&expected)
+        {
+            return Err(StoreError::OtherLayer { result: dir, layer: below.clone() });
+        }
         // A result is never below itself, but for somebody's hand.
         if is_there && !found.contains(&layer) {
             found.push(layer);
@@ -161,6 +179,20 @@ fn layers(result: &Path) -> Result<Vec<PathBuf>, StoreError> {
 fn parent(result: &Path) -> Option<PathBuf> {
     let goal = fs::read_link(result.join("parent")).ok()?;
     Some(result.with_file_name(goal.file_name()?))
+}
+
+fn mark(dir: &Path, name: &str, value: &[u8]) -> Result<(), StoreError> {
+    xattr::set(dir, name, value).map_err(|e| StoreError::io("mark the layer of", dir, e))
+}
+
+fn marked(dir: &Path, name: &str) -> Option<Vec<u8>> {
+    xattr::get(dir, name).ok().flatten()
+}
+
+/// What nothing else was ever called.
+fn unique() -> Result<Vec<u8>, StoreError> {
+    let source = Path::new("/proc/sys/kernel/random/uuid");
+    fs::read(source).map(|text| text.trim_ascii().to_owned()).map_err(|e| StoreError::io("read", source, e))
 }
 
 fn detach(draft: &Path) -> Result<(), StoreError> {

@@ -101,6 +101,25 @@ fn a_result_whose_layer_below_is_lost_is_named_with_what_to_do_needs_root() {
 }
 
 #[test]
+fn what_stood_on_a_lost_result_does_not_stand_on_the_one_that_was_made_since_needs_root() {
+    let Some(case) = case() else { return };
+    case.make(1, None);
+    case.make(2, Some(1));
+    case.make(3, Some(2));
+    case.lose(1);
+    case.make(1, None);
+    let error = case.store.claim(&id(4), Some(&id(3))).err().unwrap().to_string();
+    let result = |number| case.path("result").join(id(number).as_str());
+    let (two, one) = (result(2), result(1));
+    let told =
+        format!("the result {} stands on {}, which was made anew since; ", two.display(), one.display());
+    assert!(error.starts_with(&told), "{error}");
+    crate::store::removal::delete(&*case.store, &id(2), |_| ()).unwrap();
+    case.make(2, Some(1));
+    case.make(3, Some(2));
+}
+
+#[test]
 fn layers_that_obuilder_made_serve_needs_root() {
     let Some(case) = case() else { return };
     let result = |number| case.path("result").join(id(number).as_str());
