@@ -9,6 +9,7 @@ mod btrfs;
 mod cache;
 pub mod copying;
 mod database;
+mod deletion;
 mod directory;
 pub mod doctor;
 mod draft;

@@ -8,7 +8,7 @@ use super::backend::Backend;
 use super::cache::{lock_name, title};
 use super::database::Database;
 use super::draft::LocalDraft;
-use super::in_use::{Away, InUse};
+use super::in_use::InUse;
 use super::layout::Layout;
 use super::lock::{Held, Locks};
 use super::unsynced::{Note, Unsynced};
@@ -183,7 +183,7 @@ impl Store for LocalStore {
 
 impl Shelf {
     /// Whether the result `id` is there as a whole.
-    fn is_there(&self, id: &StepId) -> Result<bool, StoreError> {
+    pub(super) fn is_there(&self, id: &StepId) -> Result<bool, StoreError> {
         self.backend.is_whole(&self.layout.result(id))
     }
 
@@ -203,30 +203,6 @@ impl Shelf {
     fn base(&self, id: &StepId) -> Result<InUse, StoreError> {
         let unknown = || StoreError::UnknownBase { dir: self.layout.root().to_owned(), id: id.clone() };
         self.hold(id)?.ok_or_else(unknown)
-    }
-
-    /// Takes the result `id` out of its place, unless somebody uses it, or `may` is against it.
-    fn set_aside(&self, id: &StepId, may: impl FnOnce() -> Result<(), StoreError>) -> Result<(), StoreError> {
-        let (result, draft) = (self.layout.result(id), self.layout.draft(id));
-        match self.backend.take_away(&result)? {
-            Away::Free { _dir } => may().and_then(|()| self.backend.revert(&result, &draft)),
-            Away::Used => Err(StoreError::InUse { id: id.clone() }),
-            Away::Gone => Ok(()),
-        }
-    }
-
-    /// Deletes the result `id` where the database has no room to write that down: the row goes when there is.
-    fn delete_without_room(&self, id: &StepId) -> Result<(), StoreError> {
-        self.set_aside(id, || match self.database.children(id)? {
-            0 => Ok(()),
-            children => Err(StoreError::HasChildren { id: id.clone(), children }),
-        })?;
-        self.backend.discard(&self.layout.draft(id))?;
-        self.backend.reclaim(self.layout.root())?;
-        if let Err(error) = self.database.forget(id, || self.is_there(id).unwrap_or(true)) {
-            tracing::debug!("{error}");
-        }
-        Ok(())
     }
 
     fn sync(&self) -> Result<(), StoreError> {
