@@ -16,12 +16,14 @@ use crate::step::StepId;
 /// How long to wait for other processes. Each holds the database for some milliseconds.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// `rc` is the number of rows that have this one as their parent; `lru` finds what may go first.
+/// `rc` is the number of rows that have this one as their parent; `lru` finds what may go first. `children`, which
+/// OBuilder's has not, finds what was made from a result: else each deletion would look at all rows.
 const SCHEMA: &str = "
     CREATE TABLE IF NOT EXISTS builds (
         id TEXT PRIMARY KEY, created DATETIME NOT NULL, used DATETIME NOT NULL, rc INTEGER NOT NULL,
         parent TEXT, FOREIGN KEY (parent) REFERENCES builds (id) ON DELETE RESTRICT);
-    CREATE INDEX IF NOT EXISTS lru ON builds (rc, used);";
+    CREATE INDEX IF NOT EXISTS lru ON builds (rc, used);
+    CREATE INDEX IF NOT EXISTS children ON builds (parent);";
 
 /// How long to wait for them only to note what was used.
 const LITTLE_PATIENCE: Duration = Duration::from_secs(2);
