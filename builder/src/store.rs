@@ -21,6 +21,7 @@ mod system;
 mod tree;
 mod unsynced;
 mod url;
+mod zfs;
 
 use std::ffi::{OsStr, OsString};
 use std::fmt;
@@ -59,6 +60,7 @@ fn backend(url: &StoreUrl) -> Result<Arc<dyn backend::Backend>, StoreError> {
     Ok(match url {
         StoreUrl::Rsync(_) => Arc::new(directory::Directories),
         StoreUrl::Btrfs(dir) => Arc::new(btrfs::Subvolumes::for_store_in(dir)?),
+        StoreUrl::Zfs { pool, dir } => Arc::new(zfs::Datasets::of(pool, dir)),
     })
 }
 

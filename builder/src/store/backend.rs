@@ -29,7 +29,13 @@ pub(super) trait Backend: Send + Sync + 'static {
         Ok(layout::is_store(dir))
     }
 
-    /// Makes the directory `draft` with an empty `rootfs/` in it. Nothing is there.
+    /// Removes what is in the way of a new `draft` of `result`: what there is of either is not whole.
+    fn make_room(&self, result: &Path, draft: &Path) -> Result<(), StoreError> {
+        self.discard(result)?;
+        self.discard(draft)
+    }
+
+    /// Makes the directory `draft` with an empty `rootfs/` in it.
     fn create(&self, draft: &Path) -> Result<(), StoreError>;
 
     /// Makes the directory `draft` with the `rootfs/` and `env` of the result `base`, and without a log.
@@ -123,6 +129,11 @@ pub(super) trait Backend: Send + Sync + 'static {
             // If this fails too, the cache is lost, which is no more than a cache.
             let _ = self.move_volume(away, volume);
         })
+    }
+
+    /// Takes `volume` away in one step; to `away`, where nothing is, if it takes time to remove.
+    fn take_volume_away(&self, volume: &Path, away: &Path) -> Result<(), StoreError> {
+        self.move_volume(volume, away)
     }
 
     /// Gives a volume another name in the store, which nothing has.

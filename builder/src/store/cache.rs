@@ -107,7 +107,7 @@ impl Shelf {
     pub(super) fn remove_volume(&self, name: &OsStr) -> Result<(), StoreError> {
         let _lock = self.locks.exclusive(&lock_name(name))?;
         let (away, _held) = self.place(name)?;
-        self.backend.move_volume(&self.layout.cache(name), &away)?;
+        self.backend.take_volume_away(&self.layout.cache(name), &away)?;
         self.backend.discard(&away)
     }
 }

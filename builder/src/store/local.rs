@@ -60,17 +60,23 @@ impl LocalStore {
 
     fn build(&self, id: &StepId, base: Option<&StepId>, lock: Held) -> Result<Claim, StoreError> {
         let shelf = &self.0;
-        // What is there without being a whole result was left by a deletion that was cut short.
-        shelf.backend.discard(&shelf.layout.result(id))?;
         let base = match base {
             Some(base) => Some((base.clone(), shelf.base(base)?)),
             None => None,
         };
         let draft = LocalDraft::new(Arc::clone(shelf), id, base, lock);
-        shelf.backend.discard(&shelf.layout.draft(id))?;
+        let dir = shelf.layout.draft(id);
+        shelf.backend.make_room(&shelf.layout.result(id), &dir)?;
         match draft.base() {
-            None => shelf.backend.create(&shelf.layout.draft(id))?,
-            Some(base) => shelf.backend.snapshot(&shelf.layout.result(base), &shelf.layout.draft(id))?,
+            None => shelf.backend.create(&dir)?,
+            Some(base) => {
+                let made = shelf.backend.snapshot(&shelf.layout.result(base), &dir);
+                // That it is whole is asked only when something is wrong.
+                if made.is_err() && !shelf.is_there(base)? {
+                    return Err(shelf.unknown_base(base));
+                }
+                made?;
+            }
         }
         Ok(Claim::Build(Box::new(draft)))
     }
@@ -186,10 +192,13 @@ impl Shelf {
         Finished { dir: self.layout.result(id), backend, in_use: Arc::new(in_use) }
     }
 
-    /// Uses the result `id` to build on.
+    /// Uses the result `id`, if there is something of it, to build on.
     fn base(&self, id: &StepId) -> Result<InUse, StoreError> {
-        let unknown = || StoreError::UnknownBase { dir: self.layout.root().to_owned(), id: id.clone() };
-        self.hold(id)?.ok_or_else(unknown)
+        self.backend.hold(&self.layout.result(id))?.ok_or_else(|| self.unknown_base(id))
+    }
+
+    fn unknown_base(&self, id: &StepId) -> StoreError {
+        StoreError::UnknownBase { dir: self.layout.root().to_owned(), id: id.clone() }
     }
 
     fn sync(&self) -> Result<(), StoreError> {

@@ -6,6 +6,8 @@ macro_rules! on_each_backend {
         on_backend! { directories Directories: $($name)* }
         #[cfg(target_os = "linux")]
         on_backend! { btrfs_needs_root Btrfs: $($name)* }
+        #[cfg(target_os = "linux")]
+        on_backend! { zfs_needs_root_and_zfs_fuse Zfs: $($name)* }
     };
 }
 
@@ -34,6 +36,8 @@ mod opening;
 mod registry;
 mod removal;
 mod site;
+#[cfg(target_os = "linux")]
+mod zfs;
 
 use std::fs;
 use std::thread;
