@@ -29,6 +29,7 @@ use super::directory::make;
 use super::in_use::{self, Away, InUse};
 use super::tree::Guard;
 use super::{StoreError, Time};
+use crate::host::run::{Run, SystemRun};
 use crate::step::StepId;
 use failure::Kind;
 use ground::Ground;
@@ -47,8 +48,13 @@ pub(super) struct Datasets {
 impl Datasets {
     /// That of the pool `pool`, mounted at `dir`.
     pub(super) fn of(pool: &str, dir: &Path) -> Self {
+        Self::with(Box::new(SystemRun), pool, dir)
+    }
+
+    /// The same; `run` runs its commands.
+    pub(super) fn with(run: Box<dyn Run>, pool: &str, dir: &Path) -> Self {
         let pool = Pool { name: pool.to_owned(), dir: dir.to_owned() };
-        Self { ground: Arc::new(Ground::here(pool)), found: opening::Found::default() }
+        Self { ground: Arc::new(Ground::new(pool, run)), found: opening::Found::default() }
     }
 }
 

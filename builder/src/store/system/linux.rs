@@ -41,11 +41,14 @@ pub(in super::super) fn users_of(dir: &Path) -> Vec<String> {
     let below = |link: PathBuf| fs::read_link(link).is_ok_and(|path| path.starts_with(dir));
     let mut users = Vec::new();
     for process in fs::read_dir("/proc").into_iter().flatten().flatten().map(|entry| entry.path()) {
+        let pid = process.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        if !pid.bytes().all(|byte| byte.is_ascii_digit()) {
+            continue;
+        }
         let open = fs::read_dir(process.join("fd")).into_iter().flatten().flatten();
         let mut links = ["cwd", "root", "exe"].map(|name| process.join(name)).into_iter();
         if links.any(below) || open.map(|entry| entry.path()).any(below) {
             let name = fs::read_to_string(process.join("comm")).unwrap_or_default();
-            let pid = process.file_name().unwrap_or_default().to_string_lossy();
             users.push(format!("{} ({pid})", name.trim()));
         }
     }

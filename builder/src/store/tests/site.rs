@@ -38,7 +38,7 @@ pub(super) struct Site {
     pub(super) temp: TempDir,
     pub(super) kind: Kind,
     #[cfg(target_os = "linux")]
-    pool: Option<super::zfs::Pool>,
+    pub(super) pool: Option<super::zfs::Pool>,
 }
 
 impl Site {

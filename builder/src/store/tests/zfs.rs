@@ -1,4 +1,6 @@
 //! Pools to test on, and what only a store of datasets does.
+mod faults;
+
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
 
@@ -63,4 +65,86 @@ impl Drop for Pool {
         drop(self.keeper.stdin.take());
         self.keeper.wait().unwrap();
     }
+}
+
+/// What is mounted of results, drafts and caches.
+fn mounted(case: &Case) -> Vec<String> {
+    let table = fs::read_to_string("/proc/thread-self/mountinfo").unwrap();
+    let dir = case.path("").display().to_string();
+    let points =
+        table.lines().filter_map(|line| line.split(' ').nth(4)?.strip_prefix(&dir).map(str::to_owned));
+    points.filter(|point| point.contains('/')).collect()
+}
+
+#[test]
+fn a_result_is_mounted_only_while_somebody_reads_it_needs_root_and_zfs_fuse() {
+    if !Pool::can_be_made() {
+        return;
+    }
+    let case = Case::new(Kind::Zfs);
+    let made = case.make(1, None);
+    assert_eq!(fs::read_to_string(made.log()).unwrap(), "log 1");
+    assert_eq!(mounted(&case), [""; 0]);
+    let others = case.site.open();
+    let (one, two) = (made.tree().unwrap(), tree(&*others, 1));
+    assert_eq!(mounted(&case), [format!("result/{}", id(1))]);
+    assert!(fs::write(one.join("1"), "changed").is_err(), "it is read-only");
+    drop(one);
+    assert_eq!(fs::read_to_string(two.join("1")).unwrap(), "file 1");
+    drop(two);
+    assert_eq!(mounted(&case), [""; 0]);
+    let dataset = format!("POOL/result/{}", id(1));
+    let pool = case.site.pool.as_ref().unwrap();
+    assert_eq!(pool.zfs(&["get", "-H", "-o", "value", "canmount", &dataset]), "noauto\n");
+}
+
+#[test]
+fn what_a_killed_process_was_reading_is_unmounted_by_the_next_to_open_the_store_needs_root_and_zfs_fuse() {
+    if !Pool::can_be_made() {
+        return;
+    }
+    let mut case = Case::new(Kind::Zfs);
+    drop(case.make(1, None).tree().unwrap());
+    let pool = case.site.pool.as_ref().unwrap();
+    pool.zfs(&["mount", &format!("POOL/result/{}", id(1))]);
+    fs::write(case.path("state/mounts").join(format!("{}-all", id(1))), "").unwrap();
+    assert_eq!(mounted(&case).len(), 1);
+    case.reopen();
+    assert_eq!((mounted(&case), case.names("state/mounts")), (Vec::new(), Vec::new()));
+}
+
+#[test]
+fn what_keeps_a_dataset_busy_is_named_needs_root_and_zfs_fuse() {
+    if !Pool::can_be_made() {
+        return;
+    }
+    let case = Case::new(Kind::Zfs);
+    let draft = case.draft(1, None);
+    let open = fs::File::open(draft.rootfs()).unwrap();
+    let error = draft.keep().err().unwrap().to_string();
+    let name = fs::read_to_string("/proc/self/comm").unwrap();
+    let end = format!(": it is used by {} ({})", name.trim(), std::process::id());
+    assert!(error.starts_with("cannot unmount ") && error.ends_with(&end), "{error}");
+    drop(open);
+}
+
+#[test]
+fn a_pool_that_is_full_is_named_and_what_was_there_stays_needs_root_and_zfs_fuse() {
+    if !Pool::can_be_made() {
+        return;
+    }
+    let case = Case::new(Kind::Zfs);
+    case.make(1, None);
+    let draft = case.draft(2, Some(1));
+    let mut file = fs::File::create(draft.rootfs().join("large")).unwrap();
+    let block: Vec<u8> = (0..1_u32 << 20).map(|n| (n.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
+    while std::io::Write::write_all(&mut file, &block).is_ok() {}
+    drop(file);
+    match draft.keep() {
+        Err(error) => assert!(error.to_string().contains("no space left"), "{error}"),
+        Ok(kept) => drop(kept),
+    }
+    let _ = case.store.delete(&id(2));
+    assert!(case.found(1) && !case.found(2));
+    case.make(3, Some(1));
 }

@@ -3,7 +3,7 @@
 //! zfs-fuse is of 2010: its `list` has no `-p`, its `zpool get` no `-H`, and it has no `.zfs` directory. So numbers
 //! are asked of `zfs get -p`, and nothing is read by way of `.zfs`.
 use crate::host::HostError;
-use crate::host::run::{Run, SystemRun};
+use crate::host::run::Run;
 
 use super::failure::{Failure, Kind};
 use super::patience::patiently;
@@ -13,9 +13,9 @@ use super::programs::Programs;
 pub(super) const SNAP: &str = "snap";
 
 /// Runs them.
-pub(super) struct Zfs<R = SystemRun> {
+pub(super) struct Zfs {
     programs: Programs,
-    run: R,
+    run: Box<dyn Run>,
 }
 
 /// What is known of a dataset.
@@ -26,8 +26,8 @@ pub(super) struct Dataset {
     pub(super) mountpoint: String,
 }
 
-impl<R: Run> Zfs<R> {
-    pub(super) fn new(programs: Programs, run: R) -> Self {
+impl Zfs {
+    pub(super) fn new(programs: Programs, run: Box<dyn Run>) -> Self {
         Self { programs, run }
     }
 
@@ -114,11 +114,11 @@ impl<R: Run> Zfs<R> {
     }
 
     pub(super) fn mount(&self, dataset: &str) -> Result<(), Failure> {
-        tolerate(Kind::Mounted, self.zfs(&["mount", dataset]).map(drop))
+        tolerate(Kind::Mounted, patiently(|| self.zfs(&["mount", dataset]).map(drop)))
     }
 
     pub(super) fn mount_read_only(&self, dataset: &str) -> Result<(), Failure> {
-        tolerate(Kind::Mounted, self.zfs(&["mount", "-o", "ro", dataset]).map(drop))
+        tolerate(Kind::Mounted, patiently(|| self.zfs(&["mount", "-o", "ro", dataset]).map(drop)))
     }
 
     /// Waits a while for those who still use it.
@@ -187,3 +187,6 @@ fn absent_as<T>(answer: Result<T, Failure>, nothing: T) -> Result<T, Failure> {
         other => other,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -8,7 +8,7 @@ use super::failure::{Failure, Kind};
 use super::pool::Pool;
 use super::programs::Programs;
 use super::removal;
-use crate::host::run::SystemRun;
+use crate::host::run::Run;
 use crate::store::{StoreError, system};
 
 pub(super) struct Ground {
@@ -17,8 +17,8 @@ pub(super) struct Ground {
 }
 
 impl Ground {
-    pub(super) fn here(pool: Pool) -> Self {
-        Self { pool, zfs: Zfs::new(Programs::here(), SystemRun) }
+    pub(super) fn new(pool: Pool, run: Box<dyn Run>) -> Self {
+        Self { pool, zfs: Zfs::new(Programs::here(), run) }
     }
 
     pub(super) fn dataset(&self, path: &Path) -> String {
@@ -37,13 +37,12 @@ impl Ground {
 
     /// The same for what is mounted at `path`: if it is busy, says who uses it.
     pub(super) fn refused(&self, action: &'static str, path: &Path, failure: &Failure) -> StoreError {
-        let mut why = failure.to_string();
-        if failure.kind == Kind::Busy {
-            let users = system::users_of(path);
-            let users =
-                if users.is_empty() { "nobody it can be seen of".to_owned() } else { users.join(", ") };
-            why = format!("{why}; it is used by {users}");
-        }
+        let users = if failure.kind == Kind::Busy { system::users_of(path) } else { Vec::new() };
+        let why = if users.is_empty() {
+            failure.to_string()
+        } else {
+            format!("it is used by {}", users.join(", "))
+        };
         StoreError::Zfs { action, dataset: self.dataset(path), why }
     }
 

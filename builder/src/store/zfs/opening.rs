@@ -39,7 +39,7 @@ pub(super) fn prepare(ground: &Ground) -> Result<HashMap<PathBuf, Vec<OsString>>
     for name in GROUPS {
         let (dataset, path) = (format!("{}/{name}", ground.pool.name), ground.pool.dir.join(name));
         if there.iter().all(|found| found.name != dataset) {
-            ground.zfs.create_group(&dataset).map_err(ground.failed("make", &dataset))?;
+            create(ground, &dataset)?;
         }
         if !is_mounted(&path) {
             ground.mount(&path)?;
@@ -47,6 +47,15 @@ pub(super) fn prepare(ground: &Ground) -> Result<HashMap<PathBuf, Vec<OsString>>
     }
     let in_group = |group: &str| (ground.pool.dir.join(group), names_in(ground, group, &there));
     Ok(left.map(in_group).into())
+}
+
+/// Makes a group. Another process may be doing so too: then one of them makes it, and one of them mounts it.
+fn create(ground: &Ground, dataset: &str) -> Result<(), StoreError> {
+    let failed = ground.failed("make", dataset);
+    match ground.zfs.create_group(dataset) {
+        Err(failure) if !ground.zfs.exists(dataset).map_err(&failed)? => Err(failed(failure)),
+        _ => Ok(()),
+    }
 }
 
 /// The datasets in the group at `dir`.
