@@ -112,6 +112,20 @@ pub trait Store: Send + Sync {
     /// # Errors
     /// There is none, or it cannot be removed.
     fn delete_cache(&self, name: &OsStr) -> Result<(), StoreError>;
+
+    /// The names of the base images that lie in the store, in `base-image`, as those of OBuilder's Mac workers do.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    fn base_images(&self) -> Result<Vec<OsString>, StoreError>;
+
+    /// The directory of the base image `name` that lies in the store, if there is one, to be read as long as what is
+    /// returned lives.
+    ///
+    /// # Errors
+    /// It cannot be shown.
+    fn base_image(&self, name: &OsStr) -> Result<Option<Tree>, StoreError>;
+
     /// Every result that is there, in the order of their ids.
     ///
     /// # Errors

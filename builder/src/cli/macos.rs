@@ -15,9 +15,6 @@ use crate::fetch::HomeTemplates;
 use crate::host::enter_private_mount_namespace;
 use crate::store::{self, StoreUrl};
 
-/// Where a store of OBuilder's Mac workers has base images.
-const BASE_IMAGES: &str = "base-image";
-
 /// Build a spec.
 #[derive(Args)]
 pub(super) struct Macos {
@@ -41,7 +38,7 @@ impl Macos {
         enter_private_mount_namespace().map_err(environment)?;
         let store = store::open(&url).map_err(environment)?;
         let sandbox = self.users.sandbox(&store.dir().join("state/sandbox"))?;
-        let fetch = Arc::new(HomeTemplates::new(self.images.dir()).and(store.dir().join(BASE_IMAGES)));
+        let fetch = Arc::new(HomeTemplates::new(self.images.dir()).and(Arc::clone(&store)));
         let builder = Builder::new(store, Arc::new(sandbox), fetch);
         building::run(&builder, &order)
     }

@@ -70,9 +70,7 @@ pub(super) trait Backend: Send + Sync + 'static {
 
     /// The names of what is in `dir`: drafts, results, or volumes.
     fn names(&self, dir: &Path) -> Result<Vec<OsString>, StoreError> {
-        let failed = |error| StoreError::io("read", dir, error);
-        let entries = fs::read_dir(dir).map_err(failed)?;
-        entries.map(|entry| entry.map(|entry| entry.file_name()).map_err(failed)).collect()
+        directory::names(dir)
     }
 
     /// Where the `log` and `env` of a draft or a result are, which can be read at any time. They stay the same
@@ -100,6 +98,17 @@ pub(super) trait Backend: Send + Sync + 'static {
     /// Whether a result that is in place outlives a power failure, whatever the machine was writing.
     fn outlives_power_failure(&self) -> bool {
         false
+    }
+
+    /// The names of the base images in `dir`.
+    fn images(&self, dir: &Path) -> Result<Vec<OsString>, StoreError> {
+        if dir.is_dir() { directory::names(dir) } else { Ok(Vec::new()) }
+    }
+
+    /// Shows the base image at `image`, if there is one, at the path that is returned, until the guard is dropped. At
+    /// `place` there is room for a clone.
+    fn show_image(&self, image: &Path, _place: &Path) -> Result<Option<(PathBuf, Guard)>, StoreError> {
+        Ok(image.is_dir().then(|| (image.to_owned(), Guard::default())))
     }
 
     /// What the cache volume `name` is called in this kind of store.

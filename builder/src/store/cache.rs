@@ -71,7 +71,7 @@ impl Shelf {
     }
 
     /// A free place for a clone, `cache-tmp/N-NAME`, and the right to it.
-    fn place(&self, name: &OsStr) -> Result<(PathBuf, Held), StoreError> {
+    pub(super) fn place(&self, name: &OsStr) -> Result<(PathBuf, Held), StoreError> {
         let mut number = 0;
         loop {
             let mut numbered = OsString::from(format!("{number}-"));

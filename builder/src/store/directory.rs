@@ -70,6 +70,13 @@ impl Backend for Directories {
     }
 }
 
+/// The names in `dir`.
+pub(super) fn names(dir: &Path) -> Result<Vec<OsString>, StoreError> {
+    let failed = |error| StoreError::io("read", dir, error);
+    let entries = fs::read_dir(dir).map_err(failed)?;
+    entries.map(|entry| entry.map(|entry| entry.file_name()).map_err(failed)).collect()
+}
+
 /// The whole results in `dir`, and when each was made.
 pub(super) fn results(dir: &Path) -> Result<HashMap<StepId, Time>, StoreError> {
     let failed = |error| StoreError::io("read", dir, error);

@@ -12,7 +12,7 @@ use super::in_use::{Away, InUse};
 use super::layout::Layout;
 use super::lock::{Held, Locks};
 use super::unsynced::{Note, Unsynced};
-use super::{Claim, Entry, Finished, Store, StoreError, Volume};
+use super::{Claim, Entry, Finished, Store, StoreError, Tree, Volume};
 use crate::step::StepId;
 
 /// The lock of those who open a store. No id has this name.
@@ -132,6 +132,19 @@ impl Store for LocalStore {
         };
         rows.retain(|row| there.contains_key(&row.id));
         Ok(rows)
+    }
+
+    fn base_images(&self) -> Result<Vec<OsString>, StoreError> {
+        let mut names = self.0.backend.images(&self.0.layout.base_images())?;
+        names.sort();
+        Ok(names)
+    }
+
+    fn base_image(&self, name: &OsStr) -> Result<Option<Tree>, StoreError> {
+        let image = self.0.layout.base_images().join(name);
+        let (place, held) = self.0.place(OsStr::new("image"))?;
+        let shown = self.0.backend.show_image(&image, &place)?;
+        Ok(shown.map(|(path, shown)| Tree::new(path, shown, held)))
     }
 
     fn cache(&self, name: &OsStr, owner: (u32, u32)) -> Result<Box<dyn Volume>, StoreError> {

@@ -1,10 +1,8 @@
-//! The tree of a result while somebody reads it.
+//! A tree while somebody reads it.
 use std::any::Any;
 use std::fmt;
 use std::ops::Deref;
 use std::path::{Path, PathBuf};
-
-use super::in_use::InUse;
 
 /// Keeps shown what is not there by itself; dropping it ends that.
 #[derive(Default)]
@@ -19,17 +17,19 @@ impl Guard {
     }
 }
 
-/// The tree of a result, which is there to be read while this lives. Some stores show it only as long.
+/// A tree that is there to be read while this lives: of a result, or of a base image. Some stores show it only as
+/// long.
 pub struct Tree {
     path: PathBuf,
-    // Goes before the result may be deleted: fields go in this order.
+    // Goes before what is shown may be deleted: fields go in this order.
     _shown: Guard,
-    _in_use: std::sync::Arc<InUse>,
+    _held: Guard,
 }
 
 impl Tree {
-    pub(super) fn new(path: PathBuf, shown: Guard, in_use: std::sync::Arc<InUse>) -> Self {
-        Self { path, _shown: shown, _in_use: in_use }
+    /// That at `path`, which nobody deletes while `held` lives.
+    pub(super) fn new(path: PathBuf, shown: Guard, held: impl Any + Send + Sync) -> Self {
+        Self { path, _shown: shown, _held: Guard::new(held) }
     }
 }
 

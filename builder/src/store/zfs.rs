@@ -7,6 +7,7 @@ mod anchor;
 mod command;
 mod failure;
 mod ground;
+mod images;
 mod opening;
 mod patience;
 mod pool;
@@ -17,7 +18,6 @@ mod volumes;
 
 use std::collections::HashMap;
 use std::ffi::{OsStr, OsString};
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread;
@@ -25,7 +25,7 @@ use std::time::{Duration, Instant};
 
 use super::backend::{Backend, Identity};
 use super::cache;
-use super::directory::make;
+use super::directory::{self, make};
 use super::in_use::{self, Away, InUse};
 use super::tree::Guard;
 use super::{StoreError, Time};
@@ -149,9 +149,7 @@ impl Backend for Datasets {
         if self.ground.pool.is_group(dir) {
             return self.found.take(dir).map_or_else(|| opening::names(&self.ground, dir), Ok);
         }
-        let failed = |error| StoreError::io("read", dir, error);
-        let entries = fs::read_dir(dir).map_err(failed)?;
-        entries.map(|entry| entry.map(|entry| entry.file_name()).map_err(failed)).collect()
+        directory::names(dir)
     }
 
     fn files(&self, place: &Path) -> PathBuf {
@@ -189,6 +187,15 @@ impl Backend for Datasets {
     /// ZFS keeps the order of changes all over the pool.
     fn outlives_power_failure(&self) -> bool {
         true
+    }
+
+    fn images(&self, dir: &Path) -> Result<Vec<OsString>, StoreError> {
+        opening::names(&self.ground, dir)
+    }
+
+    fn show_image(&self, image: &Path, place: &Path) -> Result<Option<(PathBuf, Guard)>, StoreError> {
+        let shown = images::show(&self.ground, image, place)?;
+        Ok(shown.map(|shown| (place.to_owned(), Guard::new(shown))))
     }
 
     /// As OBuilder calls them, but for bytes that it writes as `%xx`, which is in no name of ZFS.

@@ -1,4 +1,5 @@
 //! Builds on a store in a ZFS pool: the same as on any other, and nothing is mounted while nobody uses it.
+use std::fs;
 use std::io::{BufRead, BufReader};
 use std::process::Stdio;
 
@@ -140,4 +141,39 @@ fn a_pool_that_is_not_there_or_elsewhere_is_named() {
     let why = format!("its mountpoint is {dir}, not /{name}; use --store=zfs:{dir}");
     assert_eq!(ended.stderr, format!("obuilder: cannot use the pool {name}: {why}\n"));
     assert_eq!(build.on_store(&["ls"]).code, Some(3), "a pool without a store");
+}
+
+/// A base image as OBuilder's Mac workers have them: home and prefix are datasets that are mounted nowhere.
+fn make_worker(pool: &Pool) {
+    for below in ["base-image", "base-image/worker", "base-image/worker/home", "base-image/worker/brew"] {
+        pool.zfs(&["create", &format!("POOL/{below}")]);
+    }
+    let dir = pool.dir.join("base-image/worker");
+    fs::write(dir.join("home/.obuilder_profile.sh"), "export FROM=profile\n").unwrap();
+    std::os::unix::fs::symlink("/usr/local", dir.join("home/local")).unwrap();
+    fs::create_dir(dir.join("brew/bin")).unwrap();
+    fs::write(dir.join("brew/bin/brew"), "#!/bin/sh\necho brewed\n").unwrap();
+    for part in ["home", "brew"] {
+        pool.zfs(&["snapshot", &format!("POOL/base-image/worker/{part}@snap")]);
+        pool.zfs(&["set", "mountpoint=none", &format!("POOL/base-image/worker/{part}")]);
+    }
+}
+
+#[test]
+fn a_base_image_of_datasets_that_are_not_mounted_is_listed_shown_and_built_from() {
+    let Some((pool, build)) = build() else { return };
+    build.steps(&[]).done();
+    make_worker(&pool);
+    let spec = "((from worker) (run (shell \"sh /usr/local/bin/brew; echo $FROM; test ! -L ~/local\")))";
+    assert_eq!(build.run(spec).done().said(), ["brewed", "profile"]);
+    assert_idle(&pool);
+    let listed = build.on_store(&["image", "list"]).done().stdout;
+    assert!(listed.lines().any(|line| line == "* worker"), "{listed}");
+    let shown = build.on_store(&["image", "show", "worker"]).done().stdout;
+    let dir = pool.dir.join("base-image/worker");
+    assert!(shown.contains(&format!("directory  {}\n", dir.display())), "{shown}");
+    assert!(shown.contains("holds      6 files"), "{shown}");
+    assert_idle(&pool);
+    assert_eq!(pool.mounted_in("base-image"), ["worker"], "as it was before");
+    assert_eq!(build.on_store(&["doctor"]).done().stdout, "nothing differs\n");
 }

@@ -73,6 +73,13 @@ impl Zfs {
         Ok(said.lines().filter_map(line).collect())
     }
 
+    /// The names of `dataset`, if it is there, and of all datasets and snapshots below it, the oldest first.
+    pub(super) fn tree(&self, dataset: &str) -> Result<Vec<String>, Failure> {
+        let words =
+            ["list", "-H", "-r", "-t", "filesystem,snapshot", "-o", "name", "-s", "creation", dataset];
+        Ok(absent_as(self.zfs(&words), String::new())?.lines().map(str::to_owned).collect())
+    }
+
     /// Used and available bytes.
     pub(super) fn space(&self, dataset: &str) -> Result<(u64, u64), Failure> {
         let said = self.zfs(&["get", "-H", "-p", "-o", "value", "used,available", dataset])?;
@@ -101,12 +108,6 @@ impl Zfs {
 
     pub(super) fn clone_of(&self, snapshot: &str, dataset: &str) -> Result<(), Failure> {
         self.zfs(&["clone", "-o", "canmount=noauto", snapshot, dataset]).map(drop)
-    }
-
-    /// A clone that is mounted at `point`.
-    pub(super) fn clone_at(&self, snapshot: &str, dataset: &str, point: &str) -> Result<(), Failure> {
-        let point = format!("mountpoint={point}");
-        self.zfs(&["clone", "-o", "canmount=noauto", "-o", &point, snapshot, dataset]).map(drop)
     }
 
     pub(super) fn snapshot(&self, snapshot: &str) -> Result<(), Failure> {

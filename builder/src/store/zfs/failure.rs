@@ -47,6 +47,7 @@ const MEANINGS: &[(&str, Kind)] = &[
     ("permission denied", Kind::NotPermitted),
     ("must be run as root", Kind::NotPermitted),
     ("does not exist", Kind::Missing),
+    ("invalid dataset name", Kind::Missing),
     ("no such pool", Kind::Missing),
     ("could not find any snapshots", Kind::Missing),
     ("already exists", Kind::Exists),

@@ -22,13 +22,6 @@ impl Pool {
         if below.is_empty() { self.name.clone() } else { format!("{}/{below}", self.name) }
     }
 
-    /// The path of `dataset`, if it is of this pool.
-    pub(super) fn path(&self, dataset: &str) -> Option<PathBuf> {
-        let below = dataset.strip_prefix(&self.name)?;
-        let below = if below.is_empty() { below } else { below.strip_prefix('/')? };
-        Some(self.dir.join(below))
-    }
-
     /// Whether `path` is that of a group, but for the state, which holds plain files.
     pub(super) fn is_group(&self, path: &Path) -> bool {
         let name = path.strip_prefix(&self.dir).ok().and_then(Path::to_str);
@@ -51,7 +44,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn datasets_and_paths_are_told_apart_by_the_prefix_of_the_pool_alone() {
+    fn the_dataset_of_a_path_is_what_lies_below_the_pool_s_mount_point() {
         let pool = Pool { name: "tank".into(), dir: "/Volumes/tank".into() };
         for (path, dataset) in [
             ("/Volumes/tank", "tank"),
@@ -59,9 +52,7 @@ mod tests {
             ("/Volumes/tank/cache-tmp/0-c-x", "tank/cache-tmp/0-c-x"),
         ] {
             assert_eq!(pool.dataset(Path::new(path)), dataset);
-            assert_eq!(pool.path(dataset).as_deref(), Some(Path::new(path)));
         }
-        assert_eq!((pool.path("tanker/result"), pool.path("other")), (None, None));
         assert!(pool.is_group(Path::new("/Volumes/tank/result-tmp")));
         assert!(!pool.is_group(Path::new("/Volumes/tank/state")));
         assert!(!pool.is_group(Path::new("/Volumes/tank/result/0a")));

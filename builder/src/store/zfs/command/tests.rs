@@ -41,6 +41,7 @@ fn every_command_is_spelled_so_that_all_kinds_of_zfs_know_it() {
     zfs.guid("tank/cache/c-x").unwrap();
     zfs.creations("tank/result").unwrap();
     zfs.origins("tank").unwrap();
+    zfs.tree("tank/base-image/a").unwrap();
     zfs.space("tank").unwrap();
     zfs.freeing("tank").unwrap();
     let expected = [
@@ -60,6 +61,7 @@ fn every_command_is_spelled_so_that_all_kinds_of_zfs_know_it() {
         "zfs get -H -p -o value guid tank/cache/c-x",
         "zfs get -H -p -r -o name,value creation tank/result",
         "zfs list -H -r -t filesystem -o name,origin tank",
+        "zfs list -H -r -t filesystem,snapshot -o name -s creation tank/base-image/a",
         "zfs get -H -p -o value used,available tank",
         "zpool list -H -p -o freeing tank",
     ];
