@@ -15,6 +15,7 @@ mod programs;
 mod removal;
 mod shown;
 mod volumes;
+mod worker;
 
 use std::collections::HashMap;
 use std::ffi::{OsStr, OsString};
@@ -84,6 +85,9 @@ impl Backend for Datasets {
             .anew(draft, || ground.zfs.clone_of(&from, &dataset))
             .map_err(ground.failed("make", &dataset))??;
         ground.mount(draft)?;
+        if !draft.join("rootfs").is_dir() {
+            worker::assemble(ground, base, draft)?;
+        }
         anchor::make(ground, draft)?;
         anchor::copy_env(ground, base, draft)
     }

@@ -1,4 +1,5 @@
 //! Pools to test on, and what only a store of datasets does.
+mod commands;
 mod faults;
 
 use std::io::{BufRead, BufReader};
@@ -147,4 +148,34 @@ fn a_pool_that_is_full_is_named_and_what_was_there_stays_needs_root_and_zfs_fuse
     let _ = case.store.delete(&id(2));
     assert!(case.found(1) && !case.found(2));
     case.make(3, Some(1));
+}
+
+#[test]
+fn a_result_of_a_mac_worker_is_put_together_from_its_two_datasets_needs_root_and_zfs_fuse() {
+    if !Pool::can_be_made() {
+        return;
+    }
+    let case = Case::new(Kind::Zfs);
+    let pool = case.site.pool.as_ref().unwrap();
+    let result = format!("POOL/result/{}", id(1));
+    for below in ["", "/home", "/brew"] {
+        pool.zfs(&["create", &format!("{result}{below}")]);
+    }
+    let dir = case.path("result").join(id(1).as_str());
+    fs::write(dir.join("log"), "log 1").unwrap();
+    fs::write(dir.join("home/.profile"), "A=1").unwrap();
+    std::os::unix::fs::symlink("/usr/local", dir.join("home/local")).unwrap();
+    fs::create_dir(dir.join("brew/bin")).unwrap();
+    pool.zfs(&["snapshot", "-r", &format!("{result}@snap")]);
+    for below in ["/home", "/brew"] {
+        pool.zfs(&["set", "mountpoint=none", &format!("{result}{below}")]);
+    }
+    assert_eq!(fs::read_to_string(case.store.find(&id(1)).unwrap().unwrap().log()).unwrap(), "log 1");
+    let made = case.make(2, Some(1));
+    assert_eq!(fs::read_to_string(made.tree().unwrap().join(".profile")).unwrap(), "A=1");
+    assert!(made.tree().unwrap().join("local/bin").is_dir());
+    drop(made);
+    case.store.delete(&id(2)).unwrap();
+    case.store.delete(&id(1)).unwrap();
+    assert!(case.names("result").is_empty() && case.names("result-tmp").is_empty());
 }
