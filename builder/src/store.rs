@@ -16,6 +16,7 @@ mod in_use;
 mod layout;
 mod local;
 mod lock;
+mod recovery;
 pub mod removal;
 mod system;
 mod tree;

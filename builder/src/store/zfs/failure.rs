@@ -40,12 +40,12 @@ pub(super) enum Kind {
 
 /// What is said, in small letters, and what that means. The first that fits counts.
 const MEANINGS: &[(&str, Kind)] = &[
+    ("permission denied", Kind::NotPermitted),
+    ("must be run as root", Kind::NotPermitted),
     ("zfs-fuse daemon is running", Kind::NotRunning),
     ("modules are not loaded", Kind::NotRunning),
     ("modules cannot be auto-loaded", Kind::NotRunning),
     ("failed to initialize zfs library", Kind::NotRunning),
-    ("permission denied", Kind::NotPermitted),
-    ("must be run as root", Kind::NotPermitted),
     ("does not exist", Kind::Missing),
     ("invalid dataset name", Kind::Missing),
     ("no such pool", Kind::Missing),
@@ -115,6 +115,10 @@ mod tests {
             ("cannot create 'tank/a': pool is read-only", Kind::ReadOnly),
             ("cannot create 'tank/a': permission denied", Kind::NotPermitted),
             ("Permission denied the ZFS utilities must be run as root.", Kind::NotPermitted),
+            (
+                "connect: Permission denied\nPlease make sure that the zfs-fuse daemon is running.",
+                Kind::NotPermitted,
+            ),
             ("The ZFS modules are not loaded.\nTry running '/sbin/modprobe zfs'", Kind::NotRunning),
             (
                 "connect: No such file or directory\nPlease make sure that the zfs-fuse daemon is running.",

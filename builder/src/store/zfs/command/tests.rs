@@ -94,3 +94,14 @@ fn answers_are_read_as_they_are_printed() {
     assert_eq!(zfs.space("tank").unwrap(), (100, 300));
     assert_eq!(zfs.freeing("tank").unwrap(), None, "a ZFS that does not know the word frees at once");
 }
+
+#[test]
+fn a_machine_without_zfs_is_told_what_to_install() {
+    let program = |name: &str| vec![format!("/no/such/place/{name}")];
+    let programs = Programs { zfs: program("zfs"), zpool: program("zpool") };
+    let zfs = Zfs::new(programs, Box::new(crate::host::run::SystemRun));
+    let failure = zfs.list(&["tank".into()]).unwrap_err();
+    assert_eq!(failure.kind, Kind::NotInstalled);
+    assert!(failure.to_string().starts_with("there is no zfs here; install zfsutils-linux"), "{failure}");
+    assert_eq!(zfs.freeing("tank").unwrap_err().kind, Kind::NotInstalled);
+}
