@@ -21,12 +21,14 @@ mod layout;
 mod local;
 mod lock;
 mod overlayfs;
+mod recovery;
 pub mod removal;
 mod system;
 mod tree;
 mod unsynced;
 mod url;
 pub mod verify;
+mod zfs;
 
 use std::ffi::{OsStr, OsString};
 use std::fmt;
@@ -89,6 +91,7 @@ fn backend(url: &StoreUrl) -> Result<Arc<dyn backend::Backend>, StoreError> {
         StoreUrl::Xfs(dir) => Arc::new(directory::Directories::with_reflinks(dir)?),
         StoreUrl::Overlayfs(dir) => Arc::new(overlayfs::Layers::for_store_in(dir)?),
         StoreUrl::Auto(_) => return backend(&auto::choose(url)?.url),
+        StoreUrl::Zfs { pool, dir } => Arc::new(zfs::Datasets::of(pool, dir)),
     })
 }
 
@@ -158,6 +161,19 @@ pub trait Store: Send + Sync {
     /// # Errors
     /// There is none, or it cannot be removed.
     fn delete_cache(&self, name: &OsStr) -> Result<(), StoreError>;
+
+    /// The names of the base images that lie in the store, in `base-image`, as those of OBuilder's Mac workers do.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    fn base_images(&self) -> Result<Vec<OsString>, StoreError>;
+
+    /// The directory of the base image `name` that lies in the store, if there is one, to be read as long as what is
+    /// returned lives.
+    ///
+    /// # Errors
+    /// It cannot be shown.
+    fn base_image(&self, name: &OsStr) -> Result<Option<Tree>, StoreError>;
 
     /// Every result that is there, in the order of their ids.
     ///

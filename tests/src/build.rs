@@ -17,12 +17,12 @@ pub struct Build {
     pub user: BuildUser,
     /// The source directory.
     pub source: PathBuf,
+    /// The store's kind: what stands before its directory in its address.
+    pub kind: &'static str,
     /// The store's directory.
     pub store: PathBuf,
     /// The scoreboard's directory, not made yet.
     pub scoreboard: PathBuf,
-    /// The kind of the store.
-    kind: &'static str,
     options: Vec<OsString>,
 }
 
@@ -148,6 +148,10 @@ impl Build {
         let mut command = Command::new(binary::obuilder());
         command.args(words).arg(self.store_option());
         command
+    }
+
+    fn store_option(&self) -> String {
+        format!("--store={}:{}", self.kind, self.store.display())
     }
 
     /// The directory of result `id`.

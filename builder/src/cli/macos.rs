@@ -17,9 +17,6 @@ use crate::host::enter_private_mount_namespace;
 /// Where results are kept if no place is named.
 const STORE: &str = "/var/lib/obuilder";
 
-/// Where a store of OBuilder's Mac workers has base images.
-const BASE_IMAGES: &str = "base-image";
-
 /// Build a spec.
 #[derive(Args)]
 pub(super) struct Macos {
@@ -44,7 +41,7 @@ impl Macos {
             self.users.see_own_mounts()?;
         }
         let sandbox = self.users.sandbox(&store.dir().join("state/sandbox"))?;
-        let fetch = Arc::new(HomeTemplates::new(self.images.dir()).and(store.dir().join(BASE_IMAGES)));
+        let fetch = Arc::new(HomeTemplates::new(self.images.dir()).and(Arc::clone(&store)));
         let builder = Builder::new(store, Arc::new(sandbox), fetch);
         building::run(&builder, &order)
     }

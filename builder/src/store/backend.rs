@@ -29,7 +29,13 @@ pub(super) trait Backend: Send + Sync + 'static {
         Ok(layout::is_store(dir))
     }
 
-    /// Makes the directory `draft` with an empty `rootfs/` in it. Nothing is there.
+    /// Removes what is in the way of a new `draft` of `result`: what there is of either is not whole.
+    fn make_room(&self, result: &Path, draft: &Path) -> Result<(), StoreError> {
+        self.discard(result)?;
+        self.discard(draft)
+    }
+
+    /// Makes the directory `draft` with an empty `rootfs/` in it.
     fn create(&self, draft: &Path) -> Result<(), StoreError>;
 
     /// Makes the directory `draft` with the `rootfs/` and `env` of the result `base`, and without a log.
@@ -69,9 +75,7 @@ pub(super) trait Backend: Send + Sync + 'static {
 
     /// The names of what is in `dir`: drafts, results, or volumes.
     fn names(&self, dir: &Path) -> Result<Vec<OsString>, StoreError> {
-        let failed = |error| StoreError::io("read", dir, error);
-        let entries = fs::read_dir(dir).map_err(failed)?;
-        entries.map(|entry| entry.map(|entry| entry.file_name()).map_err(failed)).collect()
+        directory::names(dir)
     }
 
     /// Where the `log` and `env` of a draft or a result are, which can be read at any time. They stay the same
@@ -111,6 +115,17 @@ pub(super) trait Backend: Send + Sync + 'static {
         false
     }
 
+    /// The names of the base images in `dir`.
+    fn images(&self, dir: &Path) -> Result<Vec<OsString>, StoreError> {
+        if dir.is_dir() { directory::names(dir) } else { Ok(Vec::new()) }
+    }
+
+    /// Shows the base image at `image`, if there is one, at the path that is returned, until the guard is dropped. At
+    /// `place` there is room for a clone.
+    fn show_image(&self, image: &Path, _place: &Path) -> Result<Option<(PathBuf, Guard)>, StoreError> {
+        Ok(image.is_dir().then(|| (image.to_owned(), Guard::default())))
+    }
+
     /// What the cache volume `name` is called in this kind of store.
     fn cache_name(&self, name: &OsStr) -> OsString;
 
@@ -138,6 +153,11 @@ pub(super) trait Backend: Send + Sync + 'static {
             // If this fails too, the cache is lost, which is no more than a cache.
             let _ = self.move_volume(away, volume);
         })
+    }
+
+    /// Takes `volume` away in one step; to `away`, where nothing is, if it takes time to remove.
+    fn take_volume_away(&self, volume: &Path, away: &Path) -> Result<(), StoreError> {
+        self.move_volume(volume, away)
     }
 
     /// Gives a volume another name in the store, which nothing has.

@@ -77,7 +77,7 @@ impl Shelf {
     }
 
     /// A free place for a clone, `cache-tmp/N-NAME`, and the right to it.
-    fn place(&self, name: &OsStr) -> Result<(PathBuf, Held), StoreError> {
+    pub(super) fn place(&self, name: &OsStr) -> Result<(PathBuf, Held), StoreError> {
         let mut number = 0;
         loop {
             let mut numbered = OsString::from(format!("{number}-"));
@@ -113,7 +113,7 @@ impl Shelf {
     pub(super) fn remove_volume(&self, name: &OsStr) -> Result<(), StoreError> {
         let _lock = self.locks.exclusive(&lock_name(name))?;
         let (away, _held) = self.place(name)?;
-        self.backend.move_volume(&self.layout.cache(name), &away)?;
+        self.backend.take_volume_away(&self.layout.cache(name), &away)?;
         self.backend.discard(&away)
     }
 }
@@ -201,21 +201,22 @@ pub(super) fn dataset_name(name: &OsStr) -> String {
     format!("c-{}", escaped(name, |_, byte| !plain(byte)).to_string_lossy())
 }
 
-/// The name of a cache of which `called` makes `name`, in whichever of the two ways.
+/// The name of a cache of which `called` makes `name`, in whichever of its ways.
 pub(super) fn title(name: &OsStr, called: impl Fn(&OsStr) -> OsString) -> OsString {
     let bytes = name.as_bytes();
-    let forms = [Some(bytes), bytes.strip_prefix(b"c-")];
-    let titles = forms.into_iter().flatten().map(unescaped);
-    titles.into_iter().find(|title| called(title) == name).unwrap_or_else(|| name.to_owned())
+    let rest = bytes.strip_prefix(b"c-");
+    let forms = [(Some(bytes), b'%'), (rest, b'%'), (rest, b':')];
+    let titles = forms.into_iter().filter_map(|(bytes, mark)| bytes.map(|bytes| unescaped(bytes, mark)));
+    { titles }.find(|title| called(title) == name).unwrap_or_else(|| name.to_owned())
 }
 
-fn unescaped(bytes: &[u8]) -> OsString {
+fn unescaped(bytes: &[u8], mark: u8) -> OsString {
     let mut plain = Vec::new();
     let mut rest = bytes;
     while let Some((&byte, after)) = rest.split_first() {
         let code = after.get(..2).and_then(|digits| std::str::from_utf8(digits).ok());
         match code.and_then(|digits| u8::from_str_radix(digits, 16).ok()) {
-            Some(code) if byte == b'%' => {
+            Some(code) if byte == mark => {
                 plain.push(code);
                 rest = &after[2..];
             }
@@ -226,7 +227,7 @@ fn unescaped(bytes: &[u8]) -> OsString {
         }
     }
     // What no name at all is called.
-    if plain == b"%" {
+    if plain == [mark] {
         plain.clear();
     }
     OsString::from_vec(plain)

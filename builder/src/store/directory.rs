@@ -123,6 +123,13 @@ pub(super) fn copy_env(base: &Path, draft: &Path) -> Result<(), StoreError> {
     }
 }
 
+/// The names in `dir`.
+pub(super) fn names(dir: &Path) -> Result<Vec<OsString>, StoreError> {
+    let failed = |error| StoreError::io("read", dir, error);
+    let entries = fs::read_dir(dir).map_err(failed)?;
+    entries.map(|entry| entry.map(|entry| entry.file_name()).map_err(failed)).collect()
+}
+
 /// The whole results in `dir`, and when each was made.
 pub(super) fn results(dir: &Path) -> Result<HashMap<StepId, Time>, StoreError> {
     results_where(dir, |result| Ok(fs::metadata(result.join("rootfs")).is_ok_and(|found| found.is_dir())))

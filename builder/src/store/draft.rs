@@ -46,7 +46,12 @@ impl LocalDraft {
             Ok(())
         });
         match added {
-            Ok(()) => Ok(shelf.finished(&self.id, in_use)),
+            Ok(()) => {
+                if shelf.backend.outlives_power_failure() {
+                    shelf.unsynced.forget(&self.id)?;
+                }
+                Ok(shelf.finished(&self.id, in_use))
+            }
             Err(error) => {
                 if placed {
                     shelf.backend.revert(&result, &self.dir)?;

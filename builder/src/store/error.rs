@@ -118,6 +118,16 @@ pub enum StoreError {
         /// The store.
         url: StoreUrl,
     },
+    /// ZFS refused something.
+    #[error("cannot {action} {dataset}: {why}")]
+    Zfs {
+        /// What was tried.
+        action: &'static str,
+        /// The pool, dataset or snapshot.
+        dataset: String,
+        /// Why not, and what to do.
+        why: String,
+    },
     /// Anybody could put a result of his own there.
     #[error("the store {0} can be written by others (mode {mode:04o}); run: chmod go-w {0}", .dir.display())]
     WritableByOthers {

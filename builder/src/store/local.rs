@@ -5,14 +5,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::backend::Backend;
-use super::cache::{lock_name, title};
+use super::cache::title;
 use super::database::Database;
 use super::draft::LocalDraft;
 use super::in_use::InUse;
 use super::layout::Layout;
 use super::lock::{Held, Locks};
-use super::unsynced::{Note, Unsynced};
-use super::{Claim, Entry, Finished, Store, StoreError, Volume};
+use super::unsynced::Unsynced;
+use super::{Claim, Entry, Finished, Store, StoreError, Tree, Volume};
 use crate::step::StepId;
 
 /// The lock of those who open a store. No id has this name.
@@ -40,12 +40,7 @@ impl LocalStore {
         let unsynced = Unsynced::open(layout.unsynced())?;
         drop(opening);
         let shelf = Shelf { layout, locks, database, unsynced, backend };
-        shelf.unsynced.doubtful()?.iter().try_for_each(|doubtful| shelf.drop_doubtful(doubtful))?;
-        for note in shelf.unsynced.noted()? {
-            shelf.is_in_place(&note)?;
-        }
-        shelf.clear_drafts()?;
-        shelf.clear_clones()?;
+        shelf.recover()?;
         shelf.locks.sweep()?;
         Ok(Self(Arc::new(shelf)))
     }
@@ -60,17 +55,23 @@ impl LocalStore {
 
     fn build(&self, id: &StepId, base: Option<&StepId>, lock: Held) -> Result<Claim, StoreError> {
         let shelf = &self.0;
-        // What is there without being a whole result was left by a deletion that was cut short.
-        shelf.backend.discard(&shelf.layout.result(id))?;
         let base = match base {
             Some(base) => Some((base.clone(), shelf.base(base)?)),
             None => None,
         };
         let draft = LocalDraft::new(Arc::clone(shelf), id, base, lock);
-        shelf.backend.discard(&shelf.layout.draft(id))?;
+        let dir = shelf.layout.draft(id);
+        shelf.backend.make_room(&shelf.layout.result(id), &dir)?;
         match draft.base() {
-            None => shelf.backend.create(&shelf.layout.draft(id))?,
-            Some(base) => shelf.backend.snapshot(&shelf.layout.result(base), &shelf.layout.draft(id))?,
+            None => shelf.backend.create(&dir)?,
+            Some(base) => {
+                let made = shelf.backend.snapshot(&shelf.layout.result(base), &dir);
+                // That it is whole is asked only when something is wrong.
+                if made.is_err() && !shelf.is_there(base)? {
+                    return Err(shelf.unknown_base(base));
+                }
+                made?;
+            }
         }
         Ok(Claim::Build(Box::new(draft)))
     }
@@ -140,6 +141,19 @@ impl Store for LocalStore {
         Ok(rows)
     }
 
+    fn base_images(&self) -> Result<Vec<OsString>, StoreError> {
+        let mut names = self.0.backend.images(&self.0.layout.base_images())?;
+        names.sort();
+        Ok(names)
+    }
+
+    fn base_image(&self, name: &OsStr) -> Result<Option<Tree>, StoreError> {
+        let image = self.0.layout.base_images().join(name);
+        let (place, held) = self.0.place(OsStr::new("image"))?;
+        let shown = self.0.backend.show_image(&image, &place)?;
+        Ok(shown.map(|(path, shown)| Tree::new(path, shown, held)))
+    }
+
     fn cache(&self, name: &OsStr, owner: (u32, u32)) -> Result<Box<dyn Volume>, StoreError> {
         self.0.volume(name, owner)
     }
@@ -199,10 +213,13 @@ impl Shelf {
         Finished { dir: self.layout.result(id), backend, in_use: Arc::new(in_use) }
     }
 
-    /// Uses the result `id` to build on.
+    /// Uses the result `id`, if there is something of it, to build on.
     fn base(&self, id: &StepId) -> Result<InUse, StoreError> {
-        let unknown = || StoreError::UnknownBase { dir: self.layout.root().to_owned(), id: id.clone() };
-        self.hold(id)?.ok_or_else(unknown)
+        self.backend.hold(&self.layout.result(id))?.ok_or_else(|| self.unknown_base(id))
+    }
+
+    fn unknown_base(&self, id: &StepId) -> StoreError {
+        StoreError::UnknownBase { dir: self.layout.root().to_owned(), id: id.clone() }
     }
 
     fn sync(&self) -> Result<(), StoreError> {
@@ -214,75 +231,6 @@ impl Shelf {
         if let Err(error) = self.database.mark_used(|id| self.is_there(id).unwrap_or(false)) {
             tracing::warn!("{error}");
         }
-    }
-
-    /// Whether what is noted is in place by now, or never will be. A result whose builder was killed after it had
-    /// put it there and before it registered it gets its row.
-    fn is_in_place(&self, note: &Note) -> Result<bool, StoreError> {
-        let Some(id) = &note.id else {
-            let Some(name) = note.volume() else { return Ok(true) };
-            return Ok(self.locks.try_exclusive(&lock_name(&name))?.is_some());
-        };
-        let Some(_making) = self.locks.try_exclusive(id.as_str())? else { return Ok(false) };
-        if !self.is_there(id)? {
-            return Ok(true);
-        }
-        self.backend.seal(&self.layout.result(id))?;
-        if !self.database.knows(id)? {
-            tracing::info!(%id, "registering a result whose builder was killed");
-            self.database.add(id, note.base().as_ref(), || Ok(()))?;
-        }
-        Ok(true)
-    }
-
-    /// Settles what an earlier boot noted: it goes, unless it cannot have been spoilt.
-    fn drop_doubtful(&self, doubtful: &Note) -> Result<(), StoreError> {
-        if self.backend.outlives_power_failure() {
-            self.is_in_place(doubtful)?;
-            return doubtful.settle();
-        }
-        if let Some(name) = doubtful.volume() {
-            return self.drop_doubtful_volume(&name, doubtful);
-        }
-        let Some(id) = &doubtful.id else { return doubtful.settle() };
-        let _lock = self.locks.exclusive(id.as_str())?;
-        if !doubtful.is_open() {
-            return Ok(());
-        }
-        tracing::warn!(%id, "dropped a result that may have been spoilt by a power failure");
-        self.backend.discard(&self.layout.result(id))?;
-        self.database.forget(id, || false)?;
-        doubtful.settle()
-    }
-
-    fn drop_doubtful_volume(&self, name: &OsStr, doubtful: &Note) -> Result<(), StoreError> {
-        if doubtful.is_open() && self.backend.volume(&self.layout.cache(name))?.is_some() {
-            tracing::warn!(?name, "dropped a cache that may have been spoilt by a power failure");
-            self.remove_volume(name)?;
-        }
-        doubtful.settle()
-    }
-
-    /// Removes the drafts nobody works on: their processes were killed. What cannot be removed now is an error
-    /// only for who claims it.
-    fn clear_drafts(&self) -> Result<(), StoreError> {
-        let drafts = self.layout.drafts();
-        self.backend.names(&drafts)?.iter().try_for_each(|name| self.clear_draft(&drafts, name))
-    }
-
-    fn clear_draft(&self, drafts: &Path, name: &OsStr) -> Result<(), StoreError> {
-        let Some(id) = name.to_str() else { return Ok(()) };
-        if let Some(_lock) = self.locks.try_exclusive(id)? {
-            tracing::info!(id, "removing what a killed process left");
-            // A result is put here to be deleted too; killed then, the process has left its row.
-            if let Some(id) = StepId::parse(id) {
-                self.database.forget(&id, || self.is_there(&id).unwrap_or(true))?;
-            }
-            if let Err(error) = self.backend.discard(&drafts.join(name)) {
-                tracing::warn!("{error}");
-            }
-        }
-        Ok(())
     }
 }
 

@@ -12,6 +12,8 @@ macro_rules! on_each_backend {
         on_backend! { xfs_needs_root Xfs: $($name)* }
         #[cfg(target_os = "linux")]
         on_backend! { overlayfs_needs_root Overlayfs: $($name)* }
+        #[cfg(target_os = "linux")]
+        on_backend! { zfs_needs_root_and_zfs_fuse Zfs: $($name)* }
     };
 }
 
@@ -45,6 +47,8 @@ mod overlayfs;
 mod registry;
 mod removal;
 mod site;
+#[cfg(target_os = "linux")]
+mod zfs;
 
 use std::fs;
 use std::thread;

@@ -1,10 +1,8 @@
-//! The tree of a result while somebody reads it.
+//! A tree while somebody reads it.
 use std::any::Any;
 use std::fmt;
 use std::ops::Deref;
 use std::path::{Path, PathBuf};
-
-use super::in_use::InUse;
 
 /// Keeps shown what is not there by itself; dropping it ends that.
 #[derive(Default)]
@@ -14,23 +12,24 @@ pub(super) struct Guard {
 
 impl Guard {
     /// `shown` is what ends it when it is dropped.
-    #[allow(dead_code, reason = "plain directories and subvolumes are always there")]
     pub(super) fn new(shown: impl Any + Send + Sync) -> Self {
         Self { _shown: Some(Box::new(shown)) }
     }
 }
 
-/// The tree of a result, which is there to be read while this lives. Some stores show it only as long.
+/// A tree that is there to be read while this lives: of a result, or of a base image. Some stores show it only as
+/// long.
 pub struct Tree {
     path: PathBuf,
-    // Goes before the result may be deleted: fields go in this order.
+    // Goes before what is shown may be deleted: fields go in this order.
     _shown: Guard,
-    _in_use: std::sync::Arc<InUse>,
+    _held: Guard,
 }
 
 impl Tree {
-    pub(super) fn new(path: PathBuf, shown: Guard, in_use: std::sync::Arc<InUse>) -> Self {
-        Self { path, _shown: shown, _in_use: in_use }
+    /// That at `path`, which nobody deletes while `held` lives.
+    pub(super) fn new(path: PathBuf, shown: Guard, held: impl Any + Send + Sync) -> Self {
+        Self { path, _shown: shown, _held: Guard::new(held) }
     }
 }
 

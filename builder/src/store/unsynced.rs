@@ -46,6 +46,11 @@ impl Unsynced {
         self.write(OsStr::new(id.as_str()), base.map_or("", StepId::as_str))
     }
 
+    /// Takes the note about `id` back: it is in place, registered, and on the device.
+    pub(super) fn forget(&self, id: &StepId) -> Result<(), StoreError> {
+        remove(&self.this_boot.join(id.as_str()))
+    }
+
     /// Notes the cache volume that the store calls `name`, which is about to be put in place.
     pub(super) fn note_volume(&self, name: &OsStr) -> Result<(), StoreError> {
         let mut note = OsString::from(VOLUME);

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 /// Kinds that exist elsewhere, with the form of their addresses.
-const OTHERS: &[(&str, &str)] = &[("zfs", "zfs:pool"), ("docker", "docker:/path")];
+const OTHERS: &[(&str, &str)] = &[("docker", "docker:/path")];
 
 /// The place of a store where none is named.
 const USUAL_PLACE: &str = "/var/lib/obuilder";
@@ -25,6 +25,13 @@ pub enum StoreUrl {
     Overlayfs(PathBuf),
     /// `auto:/path` or `auto`: of the kind that is there already, else of the best that the place allows.
     Auto(PathBuf),
+    /// `zfs:tank`, or `zfs:/Volumes/tank`: datasets in the pool `tank`, mounted at `/tank` or where the path says.
+    Zfs {
+        /// The pool.
+        pool: String,
+        /// Where it is mounted.
+        dir: PathBuf,
+    },
 }
 
 /// Why an address is none.
@@ -35,12 +42,17 @@ pub enum UrlError {
     NoKind(OsString),
     /// A kind nobody knows.
     #[error(
-        "bad store address {0:?}: there is no store of the kind {1:?}; use auto:/path, btrfs:/path, xfs:/path, overlayfs:/path or rsync:/path"
+        "bad store address {0:?}: there is no store of the kind {1:?}; use auto:/path, btrfs:/path, zfs:POOL, xfs:/path, overlayfs:/path or rsync:/path"
     )]
     UnknownKind(OsString, OsString),
     /// A kind that OBuilder has and this version has not.
     #[error("store addresses of the form {0} are not in this version; use auto:/path")]
     NotYet(&'static str),
+    /// No pool can have that name.
+    #[error(
+        "bad store address {0:?}: {1:?} cannot be the name of a ZFS pool; use zfs:POOL or zfs:/PREFIX/POOL"
+    )]
+    Pool(OsString, OsString),
     /// The place is not an absolute path.
     #[error("bad store address {0:?}: the path after {1}: must be absolute, that is, begin with '/'")]
     Relative(OsString, &'static str),
@@ -71,6 +83,7 @@ impl StoreUrl {
             b"xfs" => path("xfs").map(Self::Xfs),
             b"overlayfs" => path("overlayfs").map(Self::Overlayfs),
             b"auto" => path("auto").map(Self::Auto),
+            b"zfs" => zfs(place).ok_or_else(|| UrlError::Pool(text.to_owned(), place.to_owned())),
             b"" => Err(UrlError::NoKind(text.to_owned())),
             other => Err(UrlError::UnknownKind(text.to_owned(), OsStr::from_bytes(other).to_owned())),
         }
@@ -81,9 +94,12 @@ impl StoreUrl {
     /// The directory the store is in.
     pub fn dir(&self) -> &Path {
         match self {
-            Self::Rsync(dir) | Self::Btrfs(dir) | Self::Xfs(dir) | Self::Overlayfs(dir) | Self::Auto(dir) => {
-                dir
-            }
+            Self::Rsync(dir)
+            | Self::Btrfs(dir)
+            | Self::Xfs(dir)
+            | Self::Overlayfs(dir)
+            | Self::Auto(dir)
+            | Self::Zfs { dir, .. } => dir,
         }
     }
 
@@ -95,6 +111,7 @@ impl StoreUrl {
             Self::Xfs(_) => "xfs",
             Self::Overlayfs(_) => "overlayfs",
             Self::Auto(_) => "auto",
+            Self::Zfs { .. } => "zfs",
         }
     }
 }
@@ -109,8 +126,21 @@ impl FromStr for StoreUrl {
 
 impl fmt::Display for StoreUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}", self.kind(), self.dir().display())
+        match self {
+            Self::Zfs { pool, dir } if *dir == Path::new("/").join(pool) => write!(f, "zfs:{pool}"),
+            _ => write!(f, "{}:{}", self.kind(), self.dir().display()),
+        }
     }
+}
+
+/// The last part of the path is the pool.
+fn zfs(place: &OsStr) -> Option<StoreUrl> {
+    let dir = Path::new("/").join(place);
+    let pool = dir.file_name()?.to_str()?.to_owned();
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_.:".contains(c);
+    let relative = !place.as_bytes().starts_with(b"/");
+    let good = pool.starts_with(|c: char| c.is_ascii_alphabetic()) && pool.chars().all(plain);
+    (good && !(relative && place.as_bytes().contains(&b'/'))).then_some(StoreUrl::Zfs { pool, dir })
 }
 
 #[cfg(test)]
@@ -129,6 +159,15 @@ mod tests {
             assert_eq!((url.to_string(), url.dir()), (text.to_owned(), Path::new("/a")));
         }
         assert_eq!("auto".parse(), Ok(StoreUrl::Auto(USUAL_PLACE.into())));
+        for (text, dir, printed) in [
+            ("zfs:tank", "/tank", "zfs:tank"),
+            ("zfs:/tank", "/tank", "zfs:tank"),
+            ("zfs:/Volumes/tank", "/Volumes/tank", "zfs:/Volumes/tank"),
+        ] {
+            let url: StoreUrl = text.parse().unwrap();
+            assert_eq!(url, StoreUrl::Zfs { pool: "tank".into(), dir: dir.into() });
+            assert_eq!(url.to_string(), printed);
+        }
         let bytes = OsStr::from_bytes(b"rsync:/\xff");
         assert_eq!(StoreUrl::parse(bytes).unwrap(), StoreUrl::Rsync(OsStr::from_bytes(b"/\xff").into()));
     }
@@ -144,11 +183,14 @@ mod tests {
             ("Rsync:/path", "no store of the kind \"Rsync\""),
             ("ftp:/path", "no store of the kind \"ftp\""),
             ("btrfs:tank", "must be absolute"),
-            ("zfs:tank", "zfs:pool are not in this version"),
-            ("zfs:/Volumes/tank", "not in this version"),
             ("xfs:path", "must be absolute"),
             ("overlayfs:", "must be absolute"),
             ("auto:", "must be absolute"),
+            ("zfs:", "cannot be the name of a ZFS pool"),
+            ("zfs:/", "use zfs:POOL or zfs:/PREFIX/POOL"),
+            ("zfs:tank/builds", "\"tank/builds\" cannot be the name of a ZFS pool"),
+            ("zfs:0tank", "cannot be the name of a ZFS pool"),
+            ("zfs:/Volumes/my tank", "cannot be the name of a ZFS pool"),
             ("docker:/path", "not in this version"),
         ] {
             let error = text.parse::<StoreUrl>().unwrap_err().to_string();

@@ -100,7 +100,7 @@ pub(crate) mod mounts {
     use std::process::Command;
 
     /// Leaves the mounts of others alone from here on, in this thread.
-    fn private() {
+    pub(crate) fn private() {
         nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNS).unwrap();
         mount(None::<&str>, "/", None::<&str>, MsFlags::MS_REC | MsFlags::MS_PRIVATE, None::<&str>).unwrap();
     }

@@ -66,6 +66,10 @@ fn a_store_that_is_whole_is_found_so_and_a_changed_file_is_found(kind: Kind) {
     let look = |deep| verify(&case.url(), deep).unwrap();
     assert_eq!((look(false).results, look(false).flaws.len()), (4, 0));
     assert_eq!((look(true).compared, look(true).compared), (0, 4));
+    if kind == Kind::Zfs {
+        // Its results are shown to who reads them, and nobody can change them.
+        return;
+    }
     let layer = case.path("result").join(id(4).as_str()).join("rootfs");
     #[cfg(target_os = "linux")]
     if kind == Kind::Btrfs {

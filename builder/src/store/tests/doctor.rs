@@ -113,7 +113,7 @@ fn a_directory_that_is_no_store_is_not_made_one(kind: Kind) {
     let url = site.url();
     let dir = url.dir();
     assert!(error.starts_with(&format!("there is no store in {}; ", dir.display())), "{error}");
-    assert!(open_existing(&site.url()).is_err() && !dir.exists());
+    assert!(open_existing(&site.url()).is_err() && site.is_untouched());
 }
 
 on_each_backend! {

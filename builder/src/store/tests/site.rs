@@ -21,6 +21,7 @@ pub(super) enum Kind {
     Btrfs,
     Xfs,
     Overlayfs,
+    Zfs,
 }
 
 impl Kind {
@@ -32,6 +33,8 @@ impl Kind {
             #[cfg(target_os = "linux")]
             Self::Xfs => crate::transfer::trees::mounts::can_make_xfs(),
             Self::Overlayfs => crate::transfer::trees::require_root(),
+            #[cfg(target_os = "linux")]
+            Self::Zfs => super::zfs::Pool::can_be_made(),
             _ => true,
         }
     }
@@ -49,6 +52,8 @@ impl Kind {
 pub(super) struct Site {
     pub(super) temp: TempDir,
     pub(super) kind: Kind,
+    #[cfg(target_os = "linux")]
+    pub(super) pool: Option<super::zfs::Pool>,
 }
 
 impl Site {
@@ -65,7 +70,14 @@ impl Site {
                 _ => mounts::tmpfs(&dir, "512m"),
             });
         }
-        Self { temp, kind }
+        #[cfg(target_os = "linux")]
+        let pool = (kind == Kind::Zfs).then(|| super::zfs::Pool::new(temp.path()));
+        Self {
+            temp,
+            kind,
+            #[cfg(target_os = "linux")]
+            pool,
+        }
     }
 
     pub(super) fn url(&self) -> StoreUrl {
@@ -76,7 +88,19 @@ impl Site {
             Kind::Btrfs => StoreUrl::Btrfs(self.temp.path().join("mnt/store")),
             Kind::Xfs => StoreUrl::Xfs(self.temp.path().join("mnt/store")),
             Kind::Overlayfs => StoreUrl::Overlayfs(self.temp.path().join("mnt/store")),
+            Kind::Zfs => self.pool_url(),
         }
+    }
+
+    #[cfg(target_os = "linux")]
+    fn pool_url(&self) -> StoreUrl {
+        let pool = self.pool.as_ref().unwrap().name.clone();
+        StoreUrl::Zfs { dir: self.temp.path().join(&pool), pool }
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    fn pool_url(&self) -> StoreUrl {
+        unreachable!("there are no pools to test on")
     }
 
     pub(super) fn path(&self, below: &str) -> PathBuf {
@@ -104,13 +128,30 @@ impl Site {
         names
     }
 
+    /// Whether nothing was made in it yet.
+    pub(super) fn is_untouched(&self) -> bool {
+        #[cfg(target_os = "linux")]
+        if let Some(pool) = &self.pool {
+            return pool.zfs(&["list", "-H", "-r", "POOL"]).lines().count() == 1;
+        }
+        !self.url().dir().exists()
+    }
+
     /// Leaves something at `below`, as a killed builder leaves a draft or a clone of a cache.
     pub(super) fn leave(&self, below: &str) {
+        #[cfg(target_os = "linux")]
+        if let Some(pool) = &self.pool {
+            return pool.leave(below);
+        }
         fs::create_dir_all(self.path(below).join("rootfs")).unwrap();
     }
 
     /// Puts a result in place that is not whole.
     pub(super) fn leave_half(&self, number: u8) {
+        #[cfg(target_os = "linux")]
+        if let Some(pool) = &self.pool {
+            return pool.leave(&format!("result/{}", id(number)));
+        }
         let half = self.path("result").join(id(number).as_str());
         fs::create_dir_all(half.join("roo")).unwrap();
         fs::write(half.join("log"), "half").unwrap();
@@ -119,6 +160,11 @@ impl Site {
     /// Fills a new store as OBuilder does: with the result `number`, and what it leaves of `left` when it is
     /// killed.
     pub(super) fn fill_as_obuilder(&self, number: u8, left: u8) {
+        #[cfg(target_os = "linux")]
+        if let Some(pool) = &self.pool {
+            pool.fill_as_obuilder(self.url().dir(), &id(number), &id(left));
+            return;
+        }
         let result = self.path("result").join(id(number).as_str());
         fs::create_dir_all(result.join("rootfs")).unwrap();
         fs::create_dir_all(self.path("state/db")).unwrap();

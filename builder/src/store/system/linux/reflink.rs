@@ -22,7 +22,11 @@ pub(in super::super::super) fn shares_blocks(dir: &Path) -> io::Result<bool> {
     let (from, to) = match opened {
         Ok(files) => files,
         // O_TMPFILE is younger than what some file systems do.
-        Err(error) if error.raw_os_error() == Some(libc::EOPNOTSUPP) => return Ok(false),
+        Err(error)
+            if matches!(error.raw_os_error(), Some(libc::EOPNOTSUPP | libc::EISDIR | libc::ENOENT)) =>
+        {
+            return Ok(false);
+        }
         Err(error) => return Err(error),
     };
     // SAFETY: both descriptors are open for the whole call, and FICLONE reads no memory of ours.
