@@ -93,11 +93,6 @@ impl Build {
         self
     }
 
-    /// The option that names the store.
-    fn store_option(&self) -> String {
-        format!("--store={}:{}", self.kind, self.store.display())
-    }
-
     /// Adds an option to every command from here on.
     #[must_use]
     pub fn with(mut self, option: impl Into<OsString>) -> Self {

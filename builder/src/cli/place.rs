@@ -10,7 +10,7 @@ use crate::store::{self, Sharing, Store, StoreUrl, auto};
 /// The store.
 #[derive(Args)]
 pub(super) struct Place {
-    /// Where results are kept: auto:DIR, btrfs:DIR, xfs:DIR, overlayfs:DIR or rsync:DIR [default: auto]
+    /// Where results are kept: auto:DIR, btrfs:DIR, zfs:POOL, xfs:DIR, overlayfs:DIR or rsync:DIR [default: auto]
     #[arg(long, value_name = "KIND:PLACE")]
     store: Option<OsString>,
     #[command(flatten)]
