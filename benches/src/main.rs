@@ -1,11 +1,16 @@
 //! What the file system and a build step cost, side by side with doing without them.
 //!
-//! `cargo run --release -p obuilder-benches [-- requests|roundtrip|filesystem|data|parallel|jobs|steps|stores] [ROUNDS]`, as root. Every
+//! `cargo run --release -p obuilder-benches [-- TABLE] [ROUNDS]`, as root, where TABLE is one of requests, roundtrip,
+//! filesystem, data, parallel, jobs, steps, stores, builds, clones and backends. Every
 //! round measures each variant once, in turn, so that a busy machine is busy for all of them alike: trust the
 //! ratios and the minima.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout, clippy::print_stderr)]
 
+mod backends;
+mod builds;
+mod clones;
 mod data;
+mod disks;
 mod filesystem;
 mod jobs;
 mod parallel;
@@ -50,6 +55,15 @@ fn main() -> ExitCode {
     }
     if wants("steps") {
         steps::run(rounds);
+    }
+    if wants("builds") {
+        builds::run(rounds.min(5));
+    }
+    if wants("backends") {
+        backends::run(rounds.min(10));
+    }
+    if wants("clones") {
+        clones::run(rounds.min(7));
     }
     if wants("stores") {
         stores::run(rounds);

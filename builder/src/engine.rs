@@ -57,7 +57,7 @@ use crate::store::{Finished, Store};
 ///     secrets: Vec::new(),
 /// };
 /// let id = builder.build(&order, &mut Log::new(std::io::stdout()), &Cancel::default()).await?;
-/// println!("{}", builder.store().find(&id)?.ok_or("deleted meanwhile")?.rootfs().display());
+/// println!("{}", builder.store().find(&id)?.ok_or("deleted meanwhile")?.tree()?.display());
 /// # Ok(())
 /// # }
 /// ```

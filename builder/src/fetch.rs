@@ -17,6 +17,7 @@ pub use images::Images;
 
 use crate::sandbox::{Cancel, Status};
 use crate::spec::printer::quoted_words;
+use crate::store::StoreError;
 use crate::transfer::TransferError;
 use environment::Environment;
 
@@ -81,6 +82,9 @@ pub enum FetchError {
         /// Why.
         error: io::Error,
     },
+    /// The store that it lies in cannot show it.
+    #[error(transparent)]
+    Store(#[from] StoreError),
     /// It could not be cloned.
     #[error(transparent)]
     Transfer(#[from] TransferError),

@@ -50,6 +50,12 @@ pub(super) fn home_source(_rootfs: &Path, prefix: &Path, uid: u32) -> PathBuf {
     prefix.join(".obuilderfs").join(format!("{uid}-{now:x}{process:x}{count:x}"))
 }
 
+/// Lets go of the private view `home_source`, which the kernel would keep until it wants the memory. What has gone
+/// with its mount needs nothing.
+pub(super) fn leave(home_source: &Path) {
+    let _ = fs::remove_dir(home_source);
+}
+
 /// What is mounted at exactly `point`, in this process's mount namespace.
 pub(super) fn mounted_at(point: &Path) -> Result<Option<Mount>, SandboxError> {
     let table = "/proc/thread-self/mountinfo";

@@ -27,6 +27,9 @@ pub(super) fn home_source(rootfs: &Path, _prefix: &Path, _uid: u32) -> PathBuf {
     rootfs.to_owned()
 }
 
+/// Nothing was entered.
+pub(super) fn leave(_home_source: &Path) {}
+
 /// What is mounted at exactly `point`.
 pub(super) fn mounted_at(point: &Path) -> Result<Option<Mount>, SandboxError> {
     Ok(SystemHost::default().mounted_at(point)?)

@@ -161,6 +161,7 @@ impl UserSandbox {
             reown::take_over(cache, account.uid, account.gid)?;
         }
         let (home_source, published) = self.home(&account, &rootfs)?;
+        let _left = published.as_ref().map(|_| Left(home_source.clone()));
         let plan = self.plan(account, command, home_source, scratch.path());
         let report = StepProcess::start(&self.config.executable, &plan, output)?.wait().await?;
         let outlived = processes.end()?;
@@ -170,6 +171,15 @@ impl UserSandbox {
             file_system.check()?;
         }
         status(report, outlived)
+    }
+}
+
+/// Ends the step's view of its home when it is dropped, so that nothing keeps the home busy.
+struct Left(PathBuf);
+
+impl Drop for Left {
+    fn drop(&mut self) {
+        platform::leave(&self.0);
     }
 }
 

@@ -10,6 +10,7 @@ use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use super::auto::nearest;
 use super::backend::Backend;
 use super::cache;
 use super::directory::make;
@@ -26,7 +27,7 @@ pub(super) struct Subvolumes;
 impl Subvolumes {
     /// The backend for a store in `dir`, which need not be there yet.
     pub(super) fn for_store_in(dir: &Path) -> Result<Self, StoreError> {
-        let there = dir.ancestors().find(|dir| dir.exists()).unwrap_or(Path::new("/"));
+        let there = nearest(dir);
         let is_btrfs = subvolume::is_btrfs(there);
         match is_btrfs.map_err(|e| StoreError::io("learn the file system of", there, e))? {
             true => Ok(Self),
@@ -51,6 +52,21 @@ impl Backend for Subvolumes {
         }
     }
 
+    /// Makes directories of the subvolumes that a step made: no snapshot reaches into them.
+    fn finish(&self, draft: &Path, _base: Option<&Path>) -> Result<(), StoreError> {
+        if is_read_only(draft)?.is_none() {
+            return Ok(());
+        }
+        let nested = subvolume::nested(draft);
+        for subvolume in nested.map_err(|e| StoreError::io("look for subvolumes in", draft, e))? {
+            let copy = draft.join("nested");
+            clone_tree(&subvolume, &copy, None)?;
+            self.discard(&subvolume)?;
+            rename("put in place", &copy, &subvolume)?;
+        }
+        Ok(())
+    }
+
     /// It is read-only only afterwards, as btrfs moves no read-only subvolume to another directory.
     fn commit(&self, draft: &Path, result: &Path) -> Result<(), StoreError> {
         rename("put in place", draft, result)?;
@@ -73,12 +89,18 @@ impl Backend for Subvolumes {
         rename("take back", result, draft)
     }
 
+    fn flaw(&self, result: &Path) -> Result<Option<String>, StoreError> {
+        let is_writable = is_read_only(result)? == Some(false);
+        Ok(is_writable.then(|| format!("the result {} is not read-only", result.display())))
+    }
+
     fn cache_name(&self, name: &OsStr) -> OsString {
         cache::dataset_name(name).into()
     }
 
-    fn create_volume(&self, dir: &Path) -> Result<(), StoreError> {
-        create(dir)
+    fn create_volume(&self, dir: &Path, owner: (u32, u32)) -> Result<(), StoreError> {
+        create(dir)?;
+        cache::own(dir, owner)
     }
 
     fn clone_volume(&self, volume: &Path, clone: &Path) -> Result<(), StoreError> {

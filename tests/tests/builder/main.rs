@@ -16,6 +16,8 @@ mod killed_at_random;
 mod several_at_once;
 mod sharing_a_store;
 mod store_commands;
+mod store_kinds;
+mod zfs;
 
 use obuilder_tests::build::Ended;
 use obuilder_tests::{Need, require};
