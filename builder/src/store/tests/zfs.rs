@@ -179,3 +179,24 @@ fn a_result_of_a_mac_worker_is_put_together_from_its_two_datasets_needs_root_and
     case.store.delete(&id(1)).unwrap();
     assert!(case.names("result").is_empty() && case.names("result-tmp").is_empty());
 }
+
+#[test]
+fn no_more_is_pruned_from_a_pool_than_has_to_go_needs_root_and_zfs_fuse() {
+    use crate::store::removal::{Rules, prune};
+    if !Pool::can_be_made() {
+        return;
+    }
+    let case = Case::new(Kind::Zfs);
+    for number in 1..=3 {
+        let draft = case.draft(number, None);
+        fs::write(draft.rootfs().join("large"), vec![number; 40 << 20]).unwrap();
+        drop(draft.keep().unwrap());
+    }
+    let free = case.store.free().unwrap();
+    assert!((30.0..60.0).contains(&free), "{free}");
+    // Precise enough for a percentage.
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+    let rules = Rules { free: Some(free as u8 + 8), ..Rules::default() };
+    let removed = prune(&*case.store, &rules, |_| ()).unwrap().removed;
+    assert_eq!((removed, case.names("result").len()), (1, 2));
+}
