@@ -27,7 +27,15 @@ pub struct Containers {
 impl Containers {
     /// An empty source, a base image, and a store yet to be made by the builder.
     pub fn new() -> Self {
-        let scratch = Scratch::new();
+        Self::of(Scratch::new())
+    }
+
+    /// The same, everything in the directory `parent`.
+    pub fn below(parent: &Path) -> Self {
+        Self::of(Scratch::below(parent))
+    }
+
+    fn of(scratch: Scratch) -> Self {
         let source = scratch.dir("source");
         let image = scratch.dir("image");
         make_image(&image);
