@@ -18,6 +18,7 @@ mod local;
 mod lock;
 pub mod removal;
 mod system;
+mod tree;
 mod unsynced;
 mod url;
 

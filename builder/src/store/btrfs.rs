@@ -105,19 +105,23 @@ impl Backend for Subvolumes {
         Ok(remove_tree(dir)?)
     }
 
-    /// btrfs frees subvolumes in the background, also those that others removed.
     fn reclaim(&self, dir: &Path) -> Result<(), StoreError> {
-        let begun = Instant::now();
-        while !subvolume::reclaimed(dir).map_err(|e| StoreError::io("free space on", dir, e))? {
-            if begun.elapsed() > LONGEST_RECLAIM {
-                return Err(StoreError::io("free space on", dir, ErrorKind::TimedOut));
-            }
-            thread::sleep(Duration::from_millis(10));
-        }
-        // What was freed is counted with the next transaction.
-        let synced = File::open(dir).and_then(|dir| sync_file_system(&dir));
-        synced.map_err(|e| StoreError::io("sync", dir, e))
+        reclaim(dir)
     }
+}
+
+/// Waits until what was removed is free: btrfs frees subvolumes in the background, also those that others removed.
+pub(super) fn reclaim(dir: &Path) -> Result<(), StoreError> {
+    let begun = Instant::now();
+    while !subvolume::reclaimed(dir).map_err(|e| StoreError::io("free space on", dir, e))? {
+        if begun.elapsed() > LONGEST_RECLAIM {
+            return Err(StoreError::io("free space on", dir, ErrorKind::TimedOut));
+        }
+        thread::sleep(Duration::from_millis(10));
+    }
+    // What was freed is counted with the next transaction.
+    let synced = File::open(dir).and_then(|dir| sync_file_system(&dir));
+    synced.map_err(|e| StoreError::io("sync", dir, e))
 }
 
 /// Makes an empty subvolume.

@@ -1,4 +1,5 @@
-//! Plain directories, on any file system. Where it can share blocks between files, clones cost no data.
+//! Plain directories, on any file system. Where it can share blocks between files, clones cost no data; the trees
+//! in them are subvolumes where it has those.
 use std::collections::HashMap;
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, DirBuilder};
@@ -8,9 +9,9 @@ use std::path::Path;
 
 use super::backend::Backend;
 use super::cache;
+use super::tree;
 use super::{StoreError, Time};
 use crate::step::StepId;
-use crate::transfer::clone::clone_tree;
 use crate::transfer::remove::remove_tree;
 
 pub(super) struct Directories;
@@ -18,12 +19,12 @@ pub(super) struct Directories;
 impl Backend for Directories {
     fn create(&self, draft: &Path) -> Result<(), StoreError> {
         make(draft)?;
-        make(&draft.join("rootfs"))
+        tree::make(&draft.join("rootfs"))
     }
 
     fn snapshot(&self, base: &Path, draft: &Path) -> Result<(), StoreError> {
         make(draft)?;
-        clone_tree(&base.join("rootfs"), &draft.join("rootfs"), None)?;
+        tree::clone(&base.join("rootfs"), &draft.join("rootfs"))?;
         match fs::copy(base.join("env"), draft.join("env")) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
                 Err(StoreError::io("write", draft.join("env"), error))
@@ -49,11 +50,11 @@ impl Backend for Directories {
     }
 
     fn create_volume(&self, dir: &Path) -> Result<(), StoreError> {
-        make(dir)
+        tree::make(dir)
     }
 
     fn clone_volume(&self, volume: &Path, clone: &Path) -> Result<(), StoreError> {
-        Ok(clone_tree(volume, clone, None)?)
+        tree::clone(volume, clone)
     }
 
     fn move_volume(&self, from: &Path, to: &Path) -> Result<(), StoreError> {
@@ -61,11 +62,13 @@ impl Backend for Directories {
     }
 
     fn discard(&self, dir: &Path) -> Result<(), StoreError> {
+        tree::destroy(dir);
+        tree::destroy(&dir.join("rootfs"));
         Ok(remove_tree(dir)?)
     }
 
-    fn reclaim(&self, _dir: &Path) -> Result<(), StoreError> {
-        Ok(())
+    fn reclaim(&self, dir: &Path) -> Result<(), StoreError> {
+        tree::reclaim(dir)
     }
 }
 

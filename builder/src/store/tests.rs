@@ -14,6 +14,14 @@ macro_rules! on_each_backend {
                 }
             })*
         }
+        #[cfg(target_os = "linux")]
+        mod directories_on_btrfs_needs_root {
+            $(#[test] fn $name() {
+                if $crate::transfer::trees::mounts::can_make_btrfs() {
+                    super::$name($crate::store::tests::Kind::OnBtrfs);
+                }
+            })*
+        }
     };
 }
 
@@ -23,6 +31,7 @@ mod crash;
 mod disk;
 mod doctor;
 mod removal;
+mod tree;
 
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
@@ -40,6 +49,8 @@ use crate::transfer::trees::facts;
 #[derive(Debug, Clone, Copy)]
 enum Kind {
     Directories,
+    /// Directories whose trees are subvolumes.
+    OnBtrfs,
     Btrfs,
 }
 
@@ -53,7 +64,7 @@ impl Site {
     fn new(kind: Kind) -> Self {
         let temp = TempDir::new().unwrap();
         #[cfg(target_os = "linux")]
-        if let Kind::Btrfs = kind {
+        if let Kind::Btrfs | Kind::OnBtrfs = kind {
             fs::create_dir(temp.path().join("mnt")).unwrap();
             assert!(crate::transfer::trees::mounts::btrfs(&temp.path().join("mnt")));
         }
@@ -63,6 +74,7 @@ impl Site {
     fn url(&self) -> StoreUrl {
         match self.kind {
             Kind::Directories => StoreUrl::Rsync(self.temp.path().join("store")),
+            Kind::OnBtrfs => StoreUrl::Rsync(self.temp.path().join("mnt/store")),
             Kind::Btrfs => StoreUrl::Btrfs(self.temp.path().join("mnt/store")),
         }
     }
@@ -80,7 +92,7 @@ impl Site {
 impl Drop for Site {
     fn drop(&mut self) {
         #[cfg(target_os = "linux")]
-        if let Kind::Btrfs = self.kind {
+        if let Kind::Btrfs | Kind::OnBtrfs = self.kind {
             nix::mount::umount2(&self.temp.path().join("mnt"), nix::mount::MntFlags::MNT_DETACH).unwrap();
         }
     }
