@@ -1,11 +1,12 @@
 //! What the file system and a build step cost, side by side with doing without them.
 //!
-//! `cargo run --release -p obuilder-benches [-- requests|filesystem|jobs|steps|stores|containers] [ROUNDS]`, as root. Every
+//! `cargo run --release -p obuilder-benches [-- requests|filesystem|jobs|steps|stores|containers|copying] [ROUNDS]`, as root. Every
 //! round measures each variant once, in turn, so that a busy machine is busy for all of them alike: trust the
 //! ratios and the minima.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout, clippy::print_stderr)]
 
 mod containers;
+mod copying;
 mod filesystem;
 mod jobs;
 mod place;
@@ -44,6 +45,9 @@ fn main() -> ExitCode {
     }
     if wants("containers") {
         containers::run(rounds);
+    }
+    if wants("copying") {
+        copying::run(rounds.min(7));
     }
     ExitCode::SUCCESS
 }

@@ -71,6 +71,13 @@ impl Containers {
         command
     }
 
+    /// `obuilder` with the command and options `words` on the store, not started yet.
+    pub fn store_command(&self, words: &[&str]) -> Command {
+        let mut command = Command::new(binary::obuilder());
+        command.args(words).arg(format!("--store=rsync:{}", self.store.display()));
+        command
+    }
+
     /// Builds the spec `text` to its end.
     pub fn run(&self, text: &str) -> Ended {
         process::output(&mut self.command(&self.spec(text))).into()
