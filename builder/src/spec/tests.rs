@@ -119,11 +119,11 @@ fn a_copy_from_a_stage_out_of_scope_is_refused() {
     for (text, error) in [
         (
             "((build dev ((from a))) (from a) (copy (from (build dve)) (src a) (dst b)))",
-            "Unknown build \"dve\" in (copy (from (build dve)) (src a) (dst b)) [did you mean \"dev\"?]",
+            "line 1, column 53: unknown build \"dve\" [did you mean \"dev\"?]",
         ),
         (
             "((build b ((build inner ((from a))) (from a))) (from a) (copy (from (build inner)) (src a) (dst b)))",
-            "Unknown build \"inner\" in (copy (from (build inner)) (src a) (dst b)) [known are b]",
+            "line 1, column 76: unknown build \"inner\" [known are b]",
         ),
     ] {
         assert_eq!(told(text), error);
