@@ -99,12 +99,12 @@ pub trait Store: Send + Sync {
     /// The store cannot be read.
     fn caches(&self) -> Result<Vec<OsString>, StoreError>;
 
-    /// Removes the cache volume that the store calls `name`. What steps that run just now have put into their
-    /// clones of it is lost when they end.
+    /// Removes the cache volume that the store calls `name`.
     ///
     /// # Errors
-    /// There is none, or it cannot be removed.
+    /// There is none, a step is using it, or it cannot be removed.
     fn delete_cache(&self, name: &OsStr) -> Result<(), StoreError>;
+
     /// Every result that is there, in the order of their ids.
     ///
     /// # Errors

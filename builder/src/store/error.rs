@@ -1,4 +1,5 @@
 //! Why a store could not do what it was asked, in words for the person at the terminal.
+use std::ffi::OsString;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -71,6 +72,12 @@ pub enum StoreError {
     InUse {
         /// The result.
         id: StepId,
+    },
+    /// A cache volume cannot be removed as a step works on a clone of it just now.
+    #[error("cannot delete the cache {}: a build is using it; try again when it is done", .name.display())]
+    CacheInUse {
+        /// As the store calls it.
+        name: OsString,
     },
 }
 
