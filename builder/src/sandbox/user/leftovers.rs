@@ -18,7 +18,10 @@ pub(in super::super) fn clear(
     for (uid, _lock) in abandoned(host, state)? {
         tracing::info!("removing what a killed build left of uid {uid}");
         let _scratch = Scratch::left_over(state, uid);
-        Processes::of(host, uid)?.end()?;
+        // Without its account, what runs as it may be anybody's.
+        if pool::is_ours(host, uid)? {
+            Processes::of(host, uid)?.end()?;
+        }
         if let Some(scoreboard) = scoreboard.filter(|scoreboard| scoreboard.exists()) {
             Scoreboard::open(scoreboard)?.clear(uid)?;
         }
@@ -36,7 +39,7 @@ pub(in super::super) fn find(host: &dyn Host, state: &Path) -> Result<Vec<PathBu
 fn abandoned(host: &dyn Host, state: &Path) -> Result<Vec<(u32, Lock)>, SandboxError> {
     let mut found = Vec::new();
     for uid in Scratch::uids_in(state)? {
-        if pool::is_ours(host, uid)?
+        if uid >= pool::FIRST_UID
             && let Taken::Ours(lock) = Lock::try_take(host.lock_dir(), &lock_name(uid))?
         {
             found.push((uid, lock));
