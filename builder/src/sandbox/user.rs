@@ -160,6 +160,9 @@ impl UserSandbox {
             // Another build user may have filled it.
             reown::take_over(cache, account.uid, account.gid)?;
         }
+        if let View::Obuilderfs { scoreboard, .. } = &self.config.view {
+            scratch.note_scoreboard(scoreboard)?;
+        }
         let (home_source, published) = self.home(&account, &rootfs)?;
         let plan = self.plan(account, command, home_source, scratch.path());
         let report = StepProcess::start(&self.config.executable, &plan, output)?.wait().await?;

@@ -201,3 +201,18 @@ fn a_step_begins_with_no_signal_blocked() {
     let ended = Build::new().steps(&["grep SigBlk /proc/self/status"]).done();
     assert_eq!(ended.said(), ["SigBlk:\t0000000000000000"]);
 }
+
+#[test]
+fn the_doctor_takes_the_link_of_a_killed_build_from_whatever_scoreboard_it_is_on() {
+    if !can_build() {
+        return;
+    }
+    let build = Build::new();
+    let mut child = start_waiting(&build);
+    let link = build.user.uid.to_string();
+    assert_eq!(names(&build.scoreboard), [link.clone()]);
+    process::stop(&mut child, Signal::SIGKILL);
+    assert_eq!(names(&build.scoreboard), [link]);
+    build.on_store(&["doctor", "--repair"]).done();
+    assert_eq!(build.left_behind(), NOTHING);
+}

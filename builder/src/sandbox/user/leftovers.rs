@@ -9,7 +9,7 @@ use crate::host::lock::{Lock, Taken};
 use crate::host::{Host, Process, names};
 
 /// Clears away what builders that were killed left of their steps: scratch directories in `state`, named by uid,
-/// and that uid's processes and link on the scoreboard.
+/// and that uid's processes and link: on the scoreboard that the builder has noted there, and on `scoreboard`.
 pub(in super::super) fn clear(
     host: &dyn Host,
     state: &Path,
@@ -22,7 +22,9 @@ pub(in super::super) fn clear(
         if pool::is_ours(host, uid)? {
             Processes::of(host, uid)?.end()?;
         }
-        if let Some(scoreboard) = scoreboard.filter(|scoreboard| scoreboard.exists()) {
+        let noted = Scratch::noted_scoreboard(state, uid);
+        let scoreboards = noted.as_deref().into_iter().chain(scoreboard);
+        for scoreboard in scoreboards.filter(|scoreboard| scoreboard.exists()) {
             Scoreboard::open(scoreboard)?.clear(uid)?;
         }
     }
