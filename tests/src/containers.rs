@@ -4,10 +4,11 @@ use std::fs;
 use std::io::{BufRead, BufReader, Read};
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 
 use crate::build::{Ended, names};
+use crate::process::Guarded;
 use crate::{Scratch, binary, mountinfo, process};
 
 /// A source tree, a base image, specs and a store.
@@ -94,10 +95,10 @@ impl Containers {
     }
 
     /// Starts a build, and returns when its step has printed the line `waiting`, with the rest of its output.
-    pub fn start_waiting(&self, text: &str) -> (Child, impl BufRead + use<>) {
+    pub fn start_waiting(&self, text: &str) -> (Guarded, impl BufRead + use<>) {
         let mut command = self.command(&self.spec(text));
         let command = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = command.spawn().expect("obuilder starts");
+        let mut child = Guarded::from(command.spawn().expect("obuilder starts"));
         let from = child.stdout.take().expect("piped");
         let mut from = BufReader::new(from);
         assert!(
