@@ -7,6 +7,7 @@ pub mod copy;
 mod data;
 pub(crate) mod descent;
 mod error;
+pub(crate) mod interrupt;
 pub mod remove;
 pub(crate) mod rooted;
 mod system;

@@ -18,6 +18,7 @@ use super::scratch::Scratch;
 use super::{Cancel, Command, Running, Sandbox, SandboxError, Status, login, pool, reown};
 use crate::host::{Account, Host, Process};
 use crate::spec::User;
+use crate::transfer::interrupt;
 
 pub(super) mod leftovers;
 mod users;
@@ -140,7 +141,12 @@ impl UserSandbox {
         }
     }
 
-    async fn run_step(&self, command: &Command, output: OwnedFd) -> Result<Status, SandboxError> {
+    async fn run_step(
+        &self,
+        command: &Command,
+        output: OwnedFd,
+        cancel: &Cancel,
+    ) -> Result<Status, SandboxError> {
         if !platform::HOMES_ARE_PRIVATE && !command.caches.is_empty() {
             return Err(SandboxError::Unusable {
                 what: "(cache …)".to_owned(),
@@ -156,14 +162,19 @@ impl UserSandbox {
             what: format!("find {}", command.rootfs.display()),
             reason: e.to_string(),
         })?;
-        for (cache, _) in &command.caches {
-            // Another build user may have filled it.
-            reown::take_over(cache, account.uid, account.gid)?;
-        }
+        // Trees that change hands may be large.
+        let fired = cancel.clone();
+        let prepare = || {
+            for (cache, _) in &command.caches {
+                // Another build user may have filled it.
+                reown::take_over(cache, account.uid, account.gid)?;
+            }
+            self.home(&account, &rootfs)
+        };
         if let View::Obuilderfs { scoreboard, .. } = &self.config.view {
             scratch.note_scoreboard(scoreboard)?;
         }
-        let (home_source, published) = self.home(&account, &rootfs)?;
+        let (home_source, published) = interrupt::while_wanted(move || fired.is_cancelled(), prepare)?;
         let plan = self.plan(account, command, home_source, scratch.path());
         let report = StepProcess::start(&self.config.executable, &plan, output)?.wait().await?;
         let outlived = processes.end()?;
@@ -190,7 +201,10 @@ impl Sandbox for UserSandbox {
             tokio::select! {
                 biased;
                 () = cancel.cancelled() => Err(SandboxError::Cancelled),
-                ended = self.run_step(command, output) => ended,
+                ended = self.run_step(command, output, cancel) => match ended {
+                    Err(_) if cancel.is_cancelled() => Err(SandboxError::Cancelled),
+                    ended => ended,
+                },
             }
         })
     }

@@ -21,6 +21,7 @@ use nix::sys::stat::{FileStat, Mode, fstat, mkdirat};
 use super::TransferError;
 use super::data::copy_bytes;
 use super::descent::{DIRECTORY, Descent, Entry, entries, lstat};
+use super::interrupt;
 use super::system::{self, Reflink};
 use metadata::Metadata;
 
@@ -106,6 +107,7 @@ impl Cloning<'_> {
 
     fn entry(&mut self, entry: &Entry) -> Result<(), TransferError> {
         let name = entry.name.as_c_str();
+        interrupt::check().map_err(|e| self.unread(name, e))?;
         match entry.kind {
             Some(Type::File) => self.file(name),
             Some(Type::Directory) => self.directory(name),

@@ -3,9 +3,11 @@ use std::fs;
 use std::io::Read;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::process::Stdio;
 
 use nix::sys::signal::Signal;
 use obuilder_tests::containers::{is_running, run};
+use obuilder_tests::process::Guarded;
 use obuilder_tests::{Containers, mountinfo, process};
 
 use crate::{NOTHING, can_build};
@@ -49,6 +51,29 @@ fn a_build_that_is_stopped_exits_130_and_leaves_nothing() {
         assert_eq!(build.left_behind(), NOTHING, "{signal}");
         assert_eq!(build.results().len(), 2, "the base and the first step");
     }
+}
+
+#[test]
+fn a_build_that_is_stopped_while_it_clones_a_large_tree_ends_at_once_and_leaves_nothing() {
+    if !can_build() {
+        return;
+    }
+    let build = Containers::new();
+    let many = run("cd /home; n=0; while [ $n -lt 300 ]; do mkdir $n; n=$((n+1)); done; \
+                    seq 1 100 | while read f; do echo $f > 0/$f; done; for d in [1-9]*; do cp 0/* $d; done");
+    build.ops(&many).done();
+    let results = build.results().len();
+    let spec = build.spec(&build.text(&(many + &run("true"))));
+    let mut child = Guarded::from(build.command(&spec).stdout(Stdio::null()).spawn().unwrap());
+    let draft = || obuilder_tests::build::names(&build.store.join("result-tmp")).pop();
+    let cloning = || {
+        let draft = build.store.join("result-tmp").join(draft()?).join("rootfs/home");
+        fs::read_dir(draft).ok()?.next()
+    };
+    assert!(process::eventually(|| cloning().is_some()), "it never clones");
+    assert_eq!(process::stop(&mut child, Signal::SIGINT).code(), Some(130));
+    assert_eq!(build.left_behind(), NOTHING);
+    assert_eq!(build.results().len(), results);
 }
 
 #[test]
