@@ -145,6 +145,21 @@ pub fn run(command: &str) -> String {
     format!(" (run (shell \"{}\"))\n", command.replace('\\', "\\\\").replace('"', "\\\""))
 }
 
+/// The control groups of containers that the builder `id` has made, which are named after it.
+pub fn cgroups_of(id: u32) -> Vec<String> {
+    let places = ["", "devices", "pids", "memory", "cpu", "freezer"];
+    let names = places.iter().flat_map(|place| names(&Path::new("/sys/fs/cgroup").join(place)));
+    names.filter(|name| name.starts_with("obuilder-") && name.contains(&format!("-{id:x}-"))).collect()
+}
+
+/// The command lines on this machine that have `text` anywhere in them.
+pub fn running_with(text: &str) -> Vec<String> {
+    let entries = fs::read_dir("/proc").expect("/proc").flatten();
+    let lines = entries.filter_map(|entry| fs::read(entry.path().join("cmdline")).ok());
+    let lines = lines.map(|line| String::from_utf8_lossy(&line).replace('\0', " "));
+    lines.filter(|line| line.contains(text)).collect()
+}
+
 /// Whether `word` is in the command line of a process of this machine.
 pub fn is_running(word: &str) -> bool {
     let entries = fs::read_dir("/proc").expect("/proc").flatten();

@@ -211,9 +211,10 @@ fn the_doctor_takes_the_link_of_a_killed_build_from_whatever_scoreboard_it_is_on
     let build = Build::new();
     let mut child = start_waiting(&build);
     let link = build.user.uid.to_string();
-    assert_eq!(names(&build.scoreboard), [link.clone()]);
+    let links = [link];
+    assert_eq!(names(&build.scoreboard), links);
     process::stop(&mut child, Signal::SIGKILL);
-    assert_eq!(names(&build.scoreboard), [link]);
+    assert_eq!(names(&build.scoreboard), links);
     build.on_store(&["doctor", "--repair"]).done();
     assert_eq!(build.left_behind(), NOTHING);
 }

@@ -8,8 +8,10 @@ mod caches;
 mod cleaning_up;
 mod docker;
 mod images;
+mod killed_at_random;
 mod printing;
 mod secrets;
+mod sharing_a_store;
 mod surroundings;
 
 use obuilder_tests::{Need, require};
