@@ -20,6 +20,8 @@ pub struct Containers {
     pub source: PathBuf,
     /// The store's directory.
     pub store: PathBuf,
+    /// What kind of store it is, as the address says.
+    pub kind: &'static str,
     /// The base image: a root file system whose programs are all busybox.
     pub image: PathBuf,
     options: Vec<OsString>,
@@ -41,7 +43,7 @@ impl Containers {
         let image = scratch.dir("image");
         make_image(&image);
         let store = scratch.path().join("store");
-        Self { source, image, store, options: Vec::new(), scratch }
+        Self { source, image, store, kind: "rsync", options: Vec::new(), scratch }
     }
 
     /// Adds an option to every command from here on.
@@ -67,7 +69,7 @@ impl Containers {
     pub fn command(&self, spec: &Path) -> Command {
         let mut command = Command::new(binary::obuilder());
         command.arg("build").arg(&self.source).arg("-f").arg(spec);
-        command.arg(format!("--store=rsync:{}", self.store.display()));
+        command.arg(format!("--store={}:{}", self.kind, self.store.display()));
         command.args(&self.options);
         command
     }
@@ -75,7 +77,7 @@ impl Containers {
     /// `obuilder` with the command and options `words` on the store, not started yet.
     pub fn store_command(&self, words: &[&str]) -> Command {
         let mut command = Command::new(binary::obuilder());
-        command.args(words).arg(format!("--store=rsync:{}", self.store.display()));
+        command.args(words).arg(format!("--store={}:{}", self.kind, self.store.display()));
         command
     }
 

@@ -7,6 +7,7 @@
 mod caches;
 mod cleaning_up;
 mod docker;
+mod filled_by_obuilder;
 mod images;
 mod killed_at_random;
 mod printing;
