@@ -11,6 +11,7 @@ mod filled_by_obuilder;
 mod images;
 mod killed_at_random;
 mod printing;
+mod runtimes;
 mod secrets;
 mod sharing_a_store;
 mod surroundings;
