@@ -15,6 +15,7 @@ use crate::spec::User;
 
 pub mod cancel;
 pub mod leftovers;
+mod length;
 pub mod login;
 pub mod mount;
 mod mount_point;

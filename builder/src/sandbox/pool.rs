@@ -49,7 +49,8 @@ impl FromStr for Uids {
         let (first, last) = text.split_once('-').unwrap_or((text, text));
         let number = |text: &str| text.parse::<u32>().map_err(|_| refused());
         let (first, last) = (number(first)?, number(last)?);
-        if last < first { Err(refused()) } else { Ok(Self { first, last }) }
+        // (uid_t) -1 is nobody's.
+        if last < first || last == u32::MAX { Err(refused()) } else { Ok(Self { first, last }) }
     }
 }
 
@@ -212,7 +213,7 @@ mod tests {
         for text in ["705", "705-712"] {
             assert_eq!(text.parse::<Uids>().unwrap().to_string(), text);
         }
-        for text in ["", "-", "705-", "-705", "706-705", "99999999999", "abc"] {
+        for text in ["", "-", "705-", "-705", "706-705", "99999999999", "4294967295", "abc"] {
             assert!(uids(text).is_err(), "{text}");
         }
     }

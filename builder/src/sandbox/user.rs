@@ -15,7 +15,7 @@ use super::paths::Paths;
 use super::plan::{Plan, Report};
 use super::platform::{self, StepProcess};
 use super::scratch::Scratch;
-use super::{Cancel, Command, Running, Sandbox, SandboxError, Status, login, pool, reown};
+use super::{Cancel, Command, Running, Sandbox, SandboxError, Status, length, login, pool, reown};
 use crate::host::{Account, Host, Process};
 use crate::spec::User;
 use crate::transfer::interrupt;
@@ -153,6 +153,7 @@ impl UserSandbox {
                 reason: "this system cannot show a directory to one step alone; leave it out".to_owned(),
             });
         }
+        length::check(command)?;
         // In this order, for they are undone in the other one.
         let lease = self.users.take().await?;
         let account = lease.account.clone();

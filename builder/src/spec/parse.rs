@@ -1,5 +1,6 @@
 //! From S-expressions to specs.
 use std::ffi::OsString;
+use std::os::unix::ffi::OsStrExt;
 
 use super::error::SpecError;
 use super::fields::{Fields, string, strings, tagged, unknown, word_at};
@@ -196,5 +197,10 @@ fn env(at: usize, values: &[Sexp]) -> Result<Op, SpecError> {
         return Err(SpecError::at(at, format!("env: takes a name and a value, not {} words", values.len()))
             .hint("put a value with blanks in it in double quotes"));
     };
-    Ok(Op::Env(string("env", name)?, string("env", value)?))
+    let (at, name) = (name.at, string("env", name)?);
+    if name.is_empty() || name.as_bytes().contains(&b'=') {
+        return Err(SpecError::at(at, "env: a variable's name must not be empty or hold a '='")
+            .hint("write (env NAME VALUE)"));
+    }
+    Ok(Op::Env(name, string("env", value)?))
 }

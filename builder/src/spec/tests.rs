@@ -140,6 +140,12 @@ fn word() -> impl Strategy<Value = OsString> {
     proptest::collection::vec(1_u8.., 0..8).prop_map(std::os::unix::ffi::OsStringExt::from_vec)
 }
 
+/// A variable's.
+fn name() -> impl Strategy<Value = OsString> {
+    let byte = (1_u8..).prop_filter("not =", |byte| *byte != b'=');
+    proptest::collection::vec(byte, 1..8).prop_map(std::os::unix::ffi::OsStringExt::from_vec)
+}
+
 fn words() -> impl Strategy<Value = Vec<OsString>> {
     proptest::collection::vec(word(), 0..3)
 }
@@ -167,7 +173,7 @@ fn any_op() -> impl Strategy<Value = Op> {
         copy,
         any::<(u32, u32)>().prop_map(|(uid, gid)| Op::User(User::Unix { uid, gid })),
         word().prop_map(|name| Op::User(User::Windows(name))),
-        (word(), word()).prop_map(|(name, value)| Op::Env(name, value)),
+        (name(), word()).prop_map(|(name, value)| Op::Env(name, value)),
     ]
 }
 

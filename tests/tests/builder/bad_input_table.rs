@@ -17,7 +17,7 @@ use crate::{can_build, refused};
 const NO_ID: &str = "0000000000000000000000000000000000000000000000000000000000000000";
 
 /// Specs that `check` refuses: the text, the place, the message, and a hint if there is one.
-const SPECS: [(&str, &str, &str, &str); 46] = [
+const SPECS: [(&str, &str, &str, &str); 48] = [
     ("", "1:1", "the text is empty: it must hold one expression", ""),
     ("; c", "1:4", "the text is empty: it must hold one expression", ""),
     (
@@ -131,6 +131,18 @@ const SPECS: [(&str, &str, &str, &str); 46] = [
         "1:10",
         "env: takes a name and a value, not 3 words",
         "put a value with blanks in it in double quotes",
+    ),
+    (
+        "((from b)(env A=B C))",
+        "1:15",
+        "env: a variable's name must not be empty or hold a '='",
+        "write (env NAME VALUE)",
+    ),
+    (
+        "((from b)(env \"\" C))",
+        "1:15",
+        "env: a variable's name must not be empty or hold a '='",
+        "write (env NAME VALUE)",
     ),
     ("((from b)(env (A) B))", "1:15", "env: expected a string here, not a list", ""),
     (

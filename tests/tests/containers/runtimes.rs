@@ -49,9 +49,7 @@ fn steps_run_by_crun_see_and_leave_what_those_of_runc_do() {
         let failed = build.ops(&run("kill -9 $$"));
         assert!(failed.stderr.ends_with("failed with signal SIGKILL\n"), "{failed:?}");
         assert_eq!(build.left_behind(), NOTHING);
-        let lines =
-            ended.stdout.lines().filter(|line| !line.contains("---> saved") && !line.contains("from "));
-        lines.map(str::to_owned).collect::<Vec<_>>()
+        ended.said().into_iter().map(str::to_owned).collect::<Vec<_>>()
     });
     assert_eq!(said[0], said[1]);
 }
