@@ -16,6 +16,7 @@ mod killed_at_random;
 mod several_at_once;
 mod sharing_a_store;
 mod store_commands;
+mod tour;
 
 use obuilder_tests::build::Ended;
 use obuilder_tests::{Need, require};
