@@ -1,8 +1,8 @@
 //! Results of steps, by id: each a directory that never changes once it is kept.
 //!
-//! A backend says how a directory is made, cloned and thrown away ([`directory`]); all else is the same for
-//! every store: who may make what ([`lock`]), what is remembered ([`database`]), what a power failure may have
-//! taken ([`unsynced`]), and what a killed process has left behind.
+//! A backend says how a directory is made, cloned and thrown away (`directory`); all else is the same for
+//! every store: who may make what (`lock`), what is remembered (`database`), what a power failure may have
+//! taken (`unsynced`), and what a killed process has left behind.
 mod backend;
 mod btrfs;
 mod cache;

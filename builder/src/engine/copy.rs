@@ -29,6 +29,9 @@ impl Build<'_> {
         copy: &Copy,
     ) -> Result<Made, BuildError> {
         let source = self.source(context, &copy.from)?;
+        if copy.from == CopyFrom::Context {
+            self.check_store_is_apart(&source, copy)?;
+        }
         let items = self.items(&source, copy).await?;
         let input = context.copy(base.id.clone(), items, &copy.dst);
         let id = input.id()?;
@@ -45,6 +48,23 @@ impl Build<'_> {
         let unknown = || BuildError::StageLost(name.clone());
         let id = context.scope.get(name).ok_or_else(unknown)?;
         Ok(self.workshop.store.find(id)?.ok_or_else(unknown)?.rootfs())
+    }
+
+    /// Checks that no source holds the store: its files change while they are copied, and with each build.
+    fn check_store_is_apart(&self, source: &Path, copy: &Copy) -> Result<(), BuildError> {
+        let Ok(store) = self.workshop.store.dir().canonicalize() else { return Ok(()) };
+        for src in &copy.src {
+            let Ok(item) =
+                source.join(Path::new(src).strip_prefix("/").unwrap_or(Path::new(src))).canonicalize()
+            else {
+                continue;
+            };
+            let Ok(below) = store.strip_prefix(&item) else { continue };
+            if !below.iter().any(|name| copy.exclude.iter().any(|excluded| excluded == name)) {
+                return Err(BuildError::StoreInSource { source_path: src.clone(), store });
+            }
+        }
+        Ok(())
     }
 
     /// Lists the sources. Those in a result are named as its steps saw them.

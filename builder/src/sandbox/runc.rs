@@ -1,7 +1,7 @@
 //! The sandbox that makes a container of every step, with an OCI runtime: runc, crun, or another.
 //!
 //! The result's tree is the container's `/`; the spec's user runs in it, root with few of root's powers. The
-//! step is not process 1 of the container: that is [`init`], which the builder brings along.
+//! step is not process 1 of the container: that is `init`, which the builder brings along.
 use std::os::fd::OwnedFd;
 use std::path::{Component, Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};

@@ -91,6 +91,10 @@ fn explain_database(error: &rusqlite::Error) -> String {
     use rusqlite::ErrorCode::{
         CannotOpen, DatabaseBusy, DatabaseCorrupt, DiskFull, NotADatabase, PermissionDenied, ReadOnly,
     };
+    if let rusqlite::Error::SqlInputError { msg, .. } = error {
+        let what = "its table is not that of a store";
+        return format!("{what} ({msg}); move it away, and it is made anew from the results");
+    }
     let known = match error.sqlite_error_code() {
         Some(DiskFull) => "no space left on the device that holds it",
         Some(ReadOnly | PermissionDenied | CannotOpen) => "it cannot be opened for writing",

@@ -6,7 +6,9 @@
 
 mod bad_input;
 mod bad_input_table;
+mod bad_sources;
 mod bad_specs;
+mod bad_stores;
 mod cleaning_up;
 mod copying;
 mod environment;
