@@ -10,6 +10,8 @@ here=$(cd "$(dirname "$0")" && pwd)
 . "$here/lib/accounts.sh"
 # shellcheck source=lib/view.sh
 . "$here/lib/view.sh"
+# shellcheck source=lib/init.sh
+. "$here/lib/init.sh"
 
 help() {
     cat <<'HELP'
@@ -32,31 +34,8 @@ A URL may be a path that NAME can read. OBUILDERFS names the program obuilderfs 
 HELP
 }
 
-name='' prefix=/usr/local wanted='' passed_on=()
-while [ $# -gt 0 ]; do
-    case $1 in
-        -h | --help)
-            help
-            exit 0
-            ;;
-        --prefix=*) prefix=${1#*=} ;;
-        --scoreboard=*) wanted=${1#*=} ;;
-        --remote=* | --core-remote=* | --installer=* | --packages=*) passed_on+=("$1") ;;
-        -*) unknown_option "$1" ;;
-        *)
-            [ -z "$name" ] || usage_error "'$1' is one argument too many; it takes one NAME"
-            check_name "$1"
-            name=$1
-            ;;
-    esac
-    shift
-done
-[ -n "$name" ] || usage_error "give the name of the base image's user: init-homebrew.sh NAME"
-check_directory --prefix "$prefix"
-[ -z "$wanted" ] || check_directory --scoreboard "$wanted"
-require_root "acting as another user"
-require_own "$name"
-require_mount "$prefix" "$wanted"
+read_arguments "--remote --core-remote --installer --packages" "$@"
+check_arguments
 
 allow_sudo() {
     local file new

@@ -10,6 +10,8 @@ here=$(cd "$(dirname "$0")" && pwd)
 . "$here/lib/accounts.sh"
 # shellcheck source=lib/view.sh
 . "$here/lib/view.sh"
+# shellcheck source=lib/init.sh
+. "$here/lib/init.sh"
 
 help() {
     cat <<'HELP'
@@ -31,31 +33,8 @@ OBUILDERFS names the program obuilderfs if it is not in PATH.
 HELP
 }
 
-name='' prefix=/usr/local wanted='' passed_on=()
-while [ $# -gt 0 ]; do
-    case $1 in
-        -h | --help)
-            help
-            exit 0
-            ;;
-        --prefix=*) prefix=${1#*=} ;;
-        --scoreboard=*) wanted=${1#*=} ;;
-        --opam=* | --ocaml=* | --compiler=* | --repository=*) passed_on+=("$1") ;;
-        -*) unknown_option "$1" ;;
-        *)
-            [ -z "$name" ] || usage_error "'$1' is one argument too many; it takes one NAME"
-            check_name "$1"
-            name=$1
-            ;;
-    esac
-    shift
-done
-[ -n "$name" ] || usage_error "give the name of the base image's user: init-ocaml.sh NAME"
-check_directory --prefix "$prefix"
-[ -z "$wanted" ] || check_directory --scoreboard "$wanted"
-require_root "acting as another user"
-require_own "$name"
-require_mount "$prefix" "$wanted"
+read_arguments "--opam --ocaml --compiler --repository" "$@"
+check_arguments
 
 begin_turn "$name"
 run_in_view "$prefix" "$name" "$here/install-ocaml.sh" --prefix="$prefix" ${passed_on[@]+"${passed_on[@]}"}

@@ -7,6 +7,7 @@
 
 mod base_image;
 mod brewery;
+mod depends_on;
 mod images;
 mod interrupted;
 mod two_users;
