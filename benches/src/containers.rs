@@ -10,6 +10,7 @@ use obuilder::sandbox::runc::config::{self, Container};
 use obuilder_tests::{Containers, Scratch};
 
 use crate::samples::{Samples, print_heading, print_row};
+use crate::started;
 use crate::usage::{Usage, measure};
 
 /// Files of the base image, as the target has it.
@@ -133,6 +134,14 @@ fn table(kind: &str, steps: &Steps, rounds: usize) {
     print_row("wall", &wall);
     print_row("CPU, children included", &cpu);
     let verdict = if over.median() <= TARGET { "held" } else { "MISSED" };
+    let trace = steps.builds.scratch.path().join("trace");
+    let bare = started::count(&steps.bare(rounds), &trace);
+    let counted = started::count(&steps.command("traced"), &trace);
+    if let (Some(bare), Some(counted)) = (bare, counted) {
+        // The runtime is a process that the builder starts, and the step one that process 1 of the container does.
+        let own = counted.processes.saturating_sub(STEPS * (bare.processes + 2));
+        println!("processes of the builder's own in {STEPS} steps: {own}");
+    }
     println!("over runc: {:.0} [{:.0}], target {TARGET:.0}: {verdict}", over.median(), over.min());
 }
 

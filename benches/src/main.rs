@@ -12,6 +12,7 @@ mod jobs;
 mod place;
 mod requests;
 mod samples;
+mod started;
 mod steps;
 mod stores;
 mod usage;
