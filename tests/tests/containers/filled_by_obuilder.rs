@@ -147,7 +147,7 @@ fn a_store_of_subvolumes_is_used_and_stays_obuilders() {
     build.kind = "btrfs";
     let create = |dir: &Path| btrfs(&["subvolume", "create"], dir);
     fill(&build, create, |dir| {
-        btrfs(&["property", "set", "-ts", &dir.display().to_string(), "ro"], Path::new("true"))
+        btrfs(&["property", "set", "-ts", &dir.display().to_string(), "ro"], Path::new("true"));
     });
     let filled = schema(&build);
     is_used_and_stays_obuilders(&build, &filled);
