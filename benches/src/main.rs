@@ -1,16 +1,20 @@
 //! What the file system and a build step cost, side by side with doing without them.
 //!
-//! `cargo run --release -p obuilder-benches [-- requests|filesystem|jobs|steps|stores|containers|copying] [ROUNDS]`, as root. Every
+//! `cargo run --release -p obuilder-benches [-- NAME…] [ROUNDS]`, as root; the names are requests, roundtrip, filesystem,
+//! data, parallel, jobs, steps, stores, containers and copying. Every
 //! round measures each variant once, in turn, so that a busy machine is busy for all of them alike: trust the
 //! ratios and the minima.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout, clippy::print_stderr)]
 
 mod containers;
 mod copying;
+mod data;
 mod filesystem;
 mod jobs;
+mod parallel;
 mod place;
 mod requests;
+mod roundtrip;
 mod samples;
 mod started;
 mod steps;
@@ -31,6 +35,16 @@ fn main() -> ExitCode {
     build_binaries();
     if wants("requests") {
         requests::run();
+        requests::walks();
+    }
+    if wants("roundtrip") {
+        roundtrip::run(rounds);
+    }
+    if wants("data") {
+        data::run(rounds);
+    }
+    if wants("parallel") {
+        parallel::run(rounds);
     }
     if wants("jobs") {
         jobs::run(rounds.min(7));

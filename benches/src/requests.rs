@@ -3,6 +3,7 @@ use std::fs;
 use std::io::Read;
 use std::path::Path;
 use std::process::Command;
+use std::time::Instant;
 
 use obuilder_tests::{World, binary};
 
@@ -57,12 +58,66 @@ pub(crate) fn run() {
             user.run(|| operation(dir, 0));
             let before = counts(&shared);
             user.run(|| (0..TIMES).for_each(|n| operation(dir, n)));
-            difference(&before, &counts(&shared))
+            difference(&before, &counts(&shared), TIMES)
         };
         let through_root = count(&shared);
         let mut in_view = String::new();
         place::in_namespace(&view, &private, || in_view = count(&private));
         println!("{name:<32}{through_root:<36}{in_view}");
+    }
+}
+
+/// Counts what it costs to go through a tree for the first time, and prints it.
+pub(crate) fn walks() {
+    println!("\n{:<32}{:<8}requests", "a first walk, 20 000 files", "ms");
+    for (name, walk) in WALKS {
+        let world = World::new();
+        let (user, local) = world.resident(41_201);
+        user.run(|| plant(&local.join("tree")));
+        let mounted = world.mount();
+        // A directory of the tree to start from: paths that start at the mount point ask each time.
+        let tree = mounted.point().join("tree");
+        let before = counts(mounted.point());
+        let began = Instant::now();
+        user.run(|| {
+            std::env::set_current_dir(&tree).expect("the tree");
+            walk(Path::new("."));
+        });
+        let took = began.elapsed().as_millis();
+        println!("{name:<32}{took:<8}{}", difference(&before, &counts(mounted.point()), 1));
+    }
+}
+
+type Walk = fn(&Path);
+
+const WALKS: [(&str, Walk); 4] = [
+    ("names", |dir| walk(dir, |entry| drop(entry.file_type()))),
+    ("names and metadata", |dir| {
+        walk(dir, |entry| {
+            let _ = nix::sys::stat::lstat(&entry.path());
+        });
+    }),
+    ("names, metadata, birth times", |dir| walk(dir, |entry| drop(entry.metadata()))),
+    ("names and contents", |dir| walk(dir, |entry| drop(fs::read(entry.path())))),
+];
+
+/// 200 directories of 100 files.
+fn plant(tree: &Path) {
+    for number in 0..200 {
+        let dir = tree.join(format!("{}/{number}", number % 20));
+        fs::create_dir_all(&dir).expect("directories");
+        (0..100).for_each(|file| fs::write(dir.join(format!("file{file}")), "text").expect("file"));
+    }
+}
+
+/// Lists a directory to its end, as most programs do, before it looks at what is in it.
+fn walk(dir: &Path, look: fn(&fs::DirEntry)) {
+    let entries: Vec<_> = fs::read_dir(dir).expect("directory").map_while(Result::ok).collect();
+    for entry in &entries {
+        look(entry);
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            walk(&entry.path(), look);
+        }
     }
 }
 
@@ -83,10 +138,10 @@ fn counts(mountpoint: &Path) -> Vec<(String, u64)> {
 
 /// Requests for each time, those the caller does not wait for in brackets. What asking for the counts costs
 /// itself rounds to nothing.
-fn difference(before: &[(String, u64)], after: &[(String, u64)]) -> String {
+fn difference(before: &[(String, u64)], after: &[(String, u64)], times: usize) -> String {
     let shown = after.iter().filter_map(|(kind, now)| {
         let then = before.iter().find(|(name, _)| name == kind).map_or(0, |(_, count)| *count);
-        let each = (now - then) as f64 / TIMES as f64;
+        let each = (now - then) as f64 / times as f64;
         let waited = !matches!(kind.as_str(), "forget" | "release" | "releasedir");
         match (each >= 0.1, waited) {
             (false, _) => None,

@@ -14,9 +14,9 @@ use nix::unistd::UnlinkatFlags;
 use crate::platform;
 
 pub(crate) use crate::platform::{
-    DirStream, EXEC_OPEN, Handle, HandleKey, O_DIRECT, chmod, chown, copy_range, fallocate, get_xattr,
-    handle_of, is_exec_open, link, list_xattrs, mknod, open_handle, readlink, remove_xattr, rename, reopen,
-    seek, set_times, set_xattr, stat, stat_at, truncate,
+    DirStream, EXEC_OPEN, Handle, HandleKey, O_DIRECT, chmod, chown, copy_range, create_nameless, fallocate,
+    get_xattr, handle_of, is_exec_open, link, list_xattrs, may_be_written, mknod, open_handle, open_to_ask,
+    readlink, remove_xattr, rename, reopen, seek, set_times, set_xattr, stat, stat_at, truncate, undisturbed,
 };
 
 /// A point in time; seconds may be negative.
@@ -42,7 +42,8 @@ pub(crate) struct Stat {
     pub(crate) atime: Time,
     pub(crate) mtime: Time,
     pub(crate) ctime: Time,
-    pub(crate) btime: Time,
+    /// Where the file system keeps it.
+    pub(crate) btime: Option<Time>,
 }
 
 impl Stat {

@@ -49,6 +49,12 @@ pub(crate) fn as_daemon<T>(action: impl FnOnce() -> Result<T, Errno>) -> Result<
     action()
 }
 
+/// Runs `action` once with these ids and no supplementary groups.
+pub(crate) fn with_ids<T>(uid: u32, gid: u32, action: impl FnOnce() -> Result<T, Errno>) -> Result<T, Errno> {
+    become_identity(uid, gid, &[])?;
+    action()
+}
+
 /// Runs `action` as `uid` with the caller's gid, and again with the caller's supplementary groups if it was
 /// refused without them.
 ///

@@ -1,5 +1,6 @@
 //! The command line, shared by the `obuilderfs` binary and by `obuilder`, which starts it as a child.
 mod enter;
+mod helper;
 mod status;
 
 use std::ffi::OsString;
@@ -14,7 +15,7 @@ use tracing::level_filters::LevelFilter;
 use self::enter::Enter;
 use self::status::Status;
 use crate::options::Options;
-use crate::session::{Lifeline, Map, Mount};
+use crate::session::{Lifeline, Map, Mount, remount};
 
 /// The directory of a home that the main mount point shows.
 const LOCAL: &str = "local";
@@ -66,6 +67,9 @@ struct Arguments {
 /// unmount, 2 for a wrong command line, 3 if the mount could not be made.
 pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let all: Vec<OsString> = arguments.into_iter().collect();
+    if helper::is_meant(all.first()) {
+        return helper::run(&all);
+    }
     // A scoreboard of that name can still be given as ./status.
     match all.get(1).and_then(|word| word.to_str()) {
         Some("status") => return parsed(&all[1..], |status: Status| status.run()),
@@ -83,8 +87,12 @@ fn serve(parsed: Arguments, all: &[OsString]) -> ExitCode {
         }
     }
     log_to_stderr(parsed.verbose);
+    if options.remount {
+        return remount(&parsed.mountpoint, &options)
+            .map_or_else(|e| fail(ENVIRONMENT, &e), |()| ExitCode::SUCCESS);
+    }
     if !parsed.foreground && !parsed.daemon {
-        return start_daemon(all);
+        return start_daemon(all, ENVIRONMENT);
     }
     let fallback = parsed.fallback.clone().or_else(|| options.fallback.clone());
     let scoreboard = parsed.scoreboard.clone();
@@ -167,17 +175,14 @@ fn log_to_stderr(verbose: u8) {
         .try_init();
 }
 
-/// Starts ourselves again as the daemon and waits until it has mounted or failed; it says why itself.
-fn start_daemon(arguments: &[OsString]) -> ExitCode {
+/// Starts ourselves again as the daemon and waits until it has mounted or failed; it says why itself. `failed` is
+/// the exit code then.
+fn start_daemon(arguments: &[OsString], failed: u8) -> ExitCode {
     match crate::daemon::start(arguments) {
         Ok(mut ready) => {
             let mut byte = [0];
-            if matches!(ready.read(&mut byte), Ok(1)) {
-                ExitCode::SUCCESS
-            } else {
-                ExitCode::from(ENVIRONMENT)
-            }
+            if matches!(ready.read(&mut byte), Ok(1)) { ExitCode::SUCCESS } else { ExitCode::from(failed) }
         }
-        Err(e) => fail(ENVIRONMENT, &io::Error::new(e.kind(), format!("the daemon cannot be started: {e}"))),
+        Err(e) => fail(failed, &io::Error::new(e.kind(), format!("the daemon cannot be started: {e}"))),
     }
 }

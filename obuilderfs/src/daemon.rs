@@ -17,9 +17,9 @@ pub(crate) fn start(arguments: &[OsString]) -> io::Result<File> {
     let (ready, theirs) = nix::unistd::pipe()?;
     fcntl(&ready, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC))?;
     Command::new(std::env::current_exe()?)
-        .args(arguments.iter().skip(1))
         .arg("--daemon")
         .arg(format!("--ready-fd={}", theirs.as_raw_fd()))
+        .args(arguments.iter().skip(1))
         .stdin(Stdio::null())
         .spawn()?;
     drop::<OwnedFd>(theirs);

@@ -7,23 +7,27 @@ mod control;
 mod data;
 mod directories;
 mod handles;
+mod nameless;
 mod namespace;
 mod retirement;
 mod root;
 mod set_ids;
 mod shares;
 mod status;
+mod walkers;
 mod xattrs;
 
+use std::collections::VecDeque;
 use std::ffi::OsStr;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use nix::errno::Errno;
+use parking_lot::Mutex;
 
 use crate::backing::{self, Stat};
-use crate::caller::Caller;
+use crate::caller::{Caller, as_daemon, with_ids};
 use crate::changes::Changes;
 use crate::nodes::{CONTROL, Node, Nodes, ROOT, Where};
 use crate::platform::{self, Kernel};
@@ -40,6 +44,7 @@ pub(crate) use status::STATUS;
 use control::Tokens;
 use handles::Handles;
 use shares::Shares;
+use walkers::Walkers;
 
 /// For how long the kernel may use names and attributes below the root of a shared mount without asking.
 #[derive(Debug, Clone, Copy, Default)]
@@ -70,6 +75,9 @@ pub(crate) struct FileSystem {
     directories: Handles<OpenDir>,
     shares: Arc<Shares>,
     tokens: Tokens,
+    walkers: Walkers,
+    /// Tasks on their way into the root.
+    movers: Mutex<VecDeque<root::Mover>>,
     shared: Lifetimes,
     changes: Arc<Changes>,
     kernel: OnceLock<Kernel>,
@@ -126,6 +134,8 @@ impl FileSystem {
             directories: Handles::default(),
             shares: Shares::new(descriptors.open),
             tokens: Tokens::default(),
+            walkers: Walkers::default(),
+            movers: Mutex::default(),
             shared,
             changes: Arc::new(changes),
             kernel: OnceLock::new(),
@@ -209,7 +219,7 @@ impl FileSystem {
         }
     }
 
-    fn entry_of(&self, node: &Node, stat: &Stat, place: &Place) -> Entry {
+    fn entry_of(&self, node: &Arc<Node>, stat: &Stat, place: &Place) -> Entry {
         let lifetime = self.lifetimes(&node.view, place.covered).name;
         Entry {
             attributes: self.shown(node, stat),
@@ -219,11 +229,30 @@ impl FileSystem {
     }
 
     /// `stat` as the users of the node's view see it.
-    fn shown(&self, node: &Node, stat: &Stat) -> Attributes {
-        let stat = Stat { ino: node.id, uid: node.view.uid_shown(stat.uid), ..*stat };
+    fn shown(&self, node: &Arc<Node>, below: &Stat) -> Attributes {
+        let stat = Stat { ino: node.id, uid: node.view.uid_shown(below.uid), ..*below };
         let lifetime = self.lifetimes(&node.view, node.is_covered()).attributes;
         let may_change = node.may_be_mapped() || node.is_outdated();
+        if may_change && node.lost_mappings(|| self.is_written(node, below.uid)) {
+            // What was found out before the last store may be on its way still, as `below` is.
+            self.expire_attributes(node.id);
+        }
         Attributes { stat, lifetime: if may_change { Duration::ZERO } else { lifetime } }
+    }
+
+    /// What the kernel keeps of the node's attributes, and what it is being told of them, is out of date.
+    fn expire_attributes(&self, id: u64) {
+        if let Some(kernel) = self.kernel.get() {
+            kernel.expire_attributes(id);
+        }
+    }
+
+    /// Whether anybody can write to the file, whose owner below is `owner`. If that cannot be found out, somebody
+    /// can.
+    fn is_written(&self, node: &Arc<Node>, owner: u32) -> bool {
+        let asked = as_daemon(|| backing::open_to_ask(self.nodes.anchor(node)?.as_fd()))
+            .and_then(|file| with_ids(owner, 0, || backing::may_be_written(&file)));
+        asked.unwrap_or(true)
     }
 
     /// What everyone is told of the root and of the control directory. Everything is allowed in the root: who

@@ -7,21 +7,22 @@ use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use fuser::{
-    BackingId, BsdFileFlags, CopyFileRangeFlags, FileHandle, Filesystem, FopenFlags, Generation, INodeNo,
-    InitFlags, IoctlFlags, KernelConfig, LockOwner, OpenFlags, RenameFlags, ReplyAttr, ReplyCreate,
-    ReplyData, ReplyDirectory, ReplyEmpty, ReplyEntry, ReplyIoctl, ReplyLseek, ReplyOpen, ReplyStatfs,
-    ReplyWrite, ReplyXattr, Request, TimeOrNow, WriteFlags,
+    BsdFileFlags, CopyFileRangeFlags, FileHandle, Filesystem, FopenFlags, Generation, INodeNo, InitFlags,
+    IoctlFlags, KernelConfig, LockOwner, OpenFlags, RenameFlags, ReplyAttr, ReplyCreate, ReplyData,
+    ReplyDirectory, ReplyDirectoryPlus, ReplyEmpty, ReplyEntry, ReplyIoctl, ReplyLseek, ReplyOpen,
+    ReplyStatfs, ReplyStatx, ReplyWrite, ReplyXattr, Request, TimeOrNow, WriteFlags,
 };
 use nix::errno::Errno;
 use tracing::debug;
 
 use self::convert::{attributes, errno, kind_of, time_change};
 use self::passthrough::Passthrough;
-use crate::caller::{Caller, as_daemon};
-use crate::fs::{Change, Entry, FileSystem, Lookup};
+use crate::backing::Stat;
+use crate::caller::Caller;
+use crate::fs::{Change, Entry, FileSystem, Lookup, OpenFile};
 use crate::own_threads::OwnThreads;
 use crate::platform::{self, Kernel};
 use crate::statistics::Kind;
@@ -60,12 +61,28 @@ impl Requests {
         }
         Ok(Caller { uid: request.uid(), gid: request.gid(), pid: request.pid() })
     }
-}
 
-/// All opens of a file share the first one's registration, and with it the rights that the kernel writes with:
-/// so they are the daemon's. What a write does beside is asked for before each: see `drop_set_ids`.
-fn register(open: impl FnOnce() -> io::Result<BackingId>) -> io::Result<BackingId> {
-    as_daemon(|| Ok(open()))?
+    /// Answers with a new file, which is open as `handle`.
+    fn reply_created(
+        &self,
+        reply: ReplyCreate,
+        lifetime: Duration,
+        stat: &Stat,
+        handle: u64,
+        file: &OpenFile,
+    ) {
+        let (attributes, node, handle) = (attributes(stat), &file.node, FileHandle(handle));
+        match self.passthrough.opened(file, || reply.open_backing(file.fd())) {
+            Some(backing) => {
+                let flags = FopenFlags::FOPEN_NOFLUSH;
+                reply.created_passthrough(&lifetime, &attributes, GENERATION, handle, flags, &backing);
+            }
+            None => {
+                let flags = convert::cached_open(node.view.private);
+                reply.created(&lifetime, &attributes, GENERATION, handle, flags);
+            }
+        }
+    }
 }
 
 fn reply_entry(reply: ReplyEntry, outcome: Result<Entry, Errno>) {
@@ -97,8 +114,6 @@ fn reply_xattr(reply: ReplyXattr, size: u32, outcome: Result<Vec<u8>, Errno>) {
 }
 
 impl Filesystem for Requests {
-    /// READDIRPLUS is not asked for: fuser 0.18 sends the number it shows (`d_ino`) as the node id too, and the
-    /// root's listing must hand out none, for the same name is another user's in the next look-up.
     fn init(&mut self, _request: &Request, config: &mut KernelConfig) -> io::Result<()> {
         let wanted = InitFlags::FUSE_ATOMIC_O_TRUNC
             | InitFlags::FUSE_AUTO_INVAL_DATA
@@ -108,6 +123,8 @@ impl Filesystem for Requests {
             // The file system below applies the umask, or the default ACL instead of it.
             | InitFlags::FUSE_DONT_MASK
             | InitFlags::FUSE_POSIX_ACL
+            // Without FUSE_READDIRPLUS_AUTO: we know better than the kernel who wants to know more than names.
+            | InitFlags::FUSE_DO_READDIRPLUS
             // Acting as the caller clears set-id bits as the kernel would: spares a request for each write.
             | InitFlags::FUSE_HANDLE_KILLPRIV_V2;
         let _ = config.add_capabilities(wanted & config.capabilities());
@@ -148,6 +165,17 @@ impl Filesystem for Requests {
         let found = self.caller(request).and_then(|_| self.fs.getattr(ino.0, fh.map(|fh| fh.0)));
         match found {
             Ok(found) => reply.attr(&found.lifetime, &attributes(&found.stat)),
+            Err(e) => reply.error(errno(e)),
+        }
+    }
+
+    fn statx(&self, request: &Request, ino: INodeNo, fh: Option<FileHandle>, reply: ReplyStatx) {
+        let _timing = self.fs.statistics.time(Kind::Statx);
+        let found = self.caller(request).and_then(|_| self.fs.getattr(ino.0, fh.map(|fh| fh.0)));
+        match found {
+            Ok(found) => {
+                reply.statx(&found.lifetime, &attributes(&found.stat), found.stat.btime.is_some());
+            }
             Err(e) => reply.error(errno(e)),
         }
     }
@@ -265,7 +293,7 @@ impl Filesystem for Requests {
             Err(e) => return reply.error(errno(e)),
         };
         let node = &file.node;
-        match self.passthrough.opened(node.id, node.volume(), || register(|| reply.open_backing(file.fd()))) {
+        match self.passthrough.opened(&file, || reply.open_backing(file.fd())) {
             Some(backing) => {
                 reply.opened_passthrough(FileHandle(handle), FopenFlags::FOPEN_NOFLUSH, &backing);
             }
@@ -372,6 +400,34 @@ impl Filesystem for Requests {
         }
     }
 
+    fn readdirplus(
+        &self,
+        request: &Request,
+        _ino: INodeNo,
+        fh: FileHandle,
+        offset: u64,
+        mut reply: ReplyDirectoryPlus,
+    ) {
+        let _timing = self.fs.statistics.time(Kind::Readdirplus);
+        let listed = self.caller(request).and_then(|caller| {
+            self.fs.readdir_looked_up(&caller, fh.0, offset, |entry, found| match found {
+                Some(found) => !reply.add_with_ttls(
+                    entry.position,
+                    entry.name,
+                    &found.attributes.lifetime,
+                    &found.name_lifetime,
+                    &attributes(&found.attributes.stat),
+                    GENERATION,
+                ),
+                None => !reply.add_bare(INodeNo(entry.ino), entry.position, kind_of(entry.kind), entry.name),
+            })
+        });
+        match listed {
+            Ok(()) => reply.ok(),
+            Err(e) => reply.error(errno(e)),
+        }
+    }
+
     fn releasedir(
         &self,
         _request: &Request,
@@ -444,27 +500,31 @@ impl Filesystem for Requests {
         let _timing = self.fs.statistics.time(Kind::Create);
         let caller = self.caller(request);
         let created = caller.and_then(|caller| self.fs.create(&caller, parent.0, name, (mode, umask), flags));
-        let (entry, handle, file) = match created {
-            Ok(created) => created,
-            Err(e) => return reply.error(errno(e)),
-        };
-        let lifetime = entry.name_lifetime.min(entry.attributes.lifetime);
-        let attributes = attributes(&entry.attributes.stat);
-        let node = &file.node;
-        let handle = FileHandle(handle);
-        match self.passthrough.opened(node.id, node.volume(), || register(|| reply.open_backing(file.fd()))) {
-            Some(backing) => reply.created_passthrough(
-                &lifetime,
-                &attributes,
-                GENERATION,
-                handle,
-                FopenFlags::FOPEN_NOFLUSH,
-                &backing,
-            ),
-            None => {
-                let flags = convert::cached_open(node.view.private);
-                reply.created(&lifetime, &attributes, GENERATION, handle, flags);
+        match created {
+            Ok((entry, handle, file)) => {
+                let lifetime = entry.name_lifetime.min(entry.attributes.lifetime);
+                self.reply_created(reply, lifetime, &entry.attributes.stat, handle, &file);
             }
+            Err(e) => reply.error(errno(e)),
+        }
+    }
+
+    fn tmpfile(
+        &self,
+        request: &Request,
+        parent: INodeNo,
+        mode: u32,
+        umask: u32,
+        flags: i32,
+        reply: ReplyCreate,
+    ) {
+        let _timing = self.fs.statistics.time(Kind::Tmpfile);
+        let caller = self.caller(request);
+        match caller.and_then(|caller| self.fs.create_nameless(&caller, parent.0, (mode, umask), flags)) {
+            Ok((shown, handle, file)) => {
+                self.reply_created(reply, shown.lifetime, &shown.stat, handle, &file);
+            }
+            Err(e) => reply.error(errno(e)),
         }
     }
 

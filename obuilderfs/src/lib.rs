@@ -2,6 +2,7 @@
 //!
 //! A request travels `session` → `fuse` (decodes, encodes) → `fs` (the operations) → `view`, `views` and `nodes` (whose
 //! tree, which object) → `caller` (with whose rights) → `backing` (the tree below).
+mod answering;
 mod backing;
 mod caller;
 mod changes;

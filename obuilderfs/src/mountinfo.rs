@@ -19,6 +19,15 @@ pub fn at(mountinfo: &[u8], point: &Path) -> Option<Mount> {
     mountinfo.split(|byte| *byte == b'\n').filter_map(mount).rfind(|mount| mount.point == point)
 }
 
+/// The minor number of the device of the topmost mount at exactly `point`, if that mount is of type `kind`.
+pub fn minor(mountinfo: &[u8], point: &Path, kind: &str) -> Option<u32> {
+    let lines = mountinfo.split(|byte| *byte == b'\n');
+    let (top, line) =
+        lines.filter_map(|line| Some((mount(line)?, line))).rfind(|(top, _)| top.point == point)?;
+    let device = std::str::from_utf8(line.split(|byte| *byte == b' ').nth(2)?).ok()?;
+    device.split_once(':')?.1.parse().ok().filter(|_| top.kind == kind)
+}
+
 /// `36 35 98:0 /root /point opts tag:1 - type source super`; the tags may be any number.
 fn mount(line: &[u8]) -> Option<Mount> {
     let fields: Vec<&[u8]> = line.split(|byte| *byte == b' ').collect();
@@ -72,6 +81,13 @@ garbage
         assert_eq!(at(TABLE, Path::new("/usr/local/x\\y\t")).unwrap().kind, "tmpfs");
         assert_eq!(at(TABLE, Path::new("/usr")), None);
         assert_eq!(at(TABLE, Path::new("/")).unwrap().kind, "ext4");
+    }
+
+    #[test]
+    fn the_device_of_the_topmost_mount_is_found_if_it_is_of_the_type_asked_for() {
+        let minor_at = |point| minor(TABLE, Path::new(point), "fuse.obuilderfs");
+        assert_eq!(minor_at("/usr/local"), Some(51));
+        assert_eq!((minor_at("/"), minor_at("/usr")), (None, None));
     }
 
     #[test]

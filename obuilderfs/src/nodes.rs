@@ -42,6 +42,8 @@ pub(crate) enum Where {
     Kept,
     /// Under one that it may not.
     Asked,
+    /// Under none: it was made without.
+    Nowhere,
 }
 
 /// One object of one view.
@@ -57,6 +59,8 @@ pub(crate) struct Node {
     used: AtomicBool,
     /// Open files through which it can be mapped for writing.
     mappers: AtomicU32,
+    /// One of them was closed, and a mapping may have stayed.
+    left_mapped: AtomicBool,
     /// The kernel may keep a name of it below the root.
     kept: AtomicBool,
     /// It was found in the root, where no name may be kept.
@@ -85,7 +89,7 @@ impl Node {
             }
             Where::Root => self.in_root.store(true, Ordering::Relaxed),
             Where::Kept if self.may_be_kept() => self.kept.store(true, Ordering::Relaxed),
-            Where::Kept | Where::Asked => {}
+            Where::Kept | Where::Asked | Where::Nowhere => {}
         }
         !self.is_outdated()
     }
@@ -95,14 +99,29 @@ impl Node {
         self.mappers.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Such an open file is gone, and with it its mappings.
+    /// Such an open file is gone. Its mappings are not, if the kernel reads and writes the file by itself.
     pub(crate) fn closed_for_mapping(&self) {
-        self.mappers.fetch_sub(1, Ordering::Relaxed);
+        self.left_mapped.store(true, Ordering::Release);
+        self.mappers.fetch_sub(1, Ordering::Release);
     }
 
     /// Whether somebody may be writing to it through memory, of which nobody is told.
     pub(crate) fn may_be_mapped(&self) -> bool {
-        self.mappers.load(Ordering::Relaxed) > 0
+        self.mappers.load(Ordering::Acquire) > 0 || self.left_mapped.load(Ordering::Acquire)
+    }
+
+    /// Finds out whether a mapping has stayed, where one may have: `is_written` says whether anybody can write to
+    /// the file at all. True if the last one is gone since this was asked.
+    pub(crate) fn lost_mappings(&self, is_written: impl FnOnce() -> bool) -> bool {
+        // Taken away first: whoever closes it while we ask sets it again.
+        if self.mappers.load(Ordering::Acquire) > 0 || !self.left_mapped.swap(false, Ordering::AcqRel) {
+            return false;
+        }
+        let stays = is_written();
+        if stays {
+            self.left_mapped.store(true, Ordering::Release);
+        }
+        !stays
     }
 
     /// Where the object lies: a number for the mount, or for the view where mounts cannot be told apart.
@@ -193,7 +212,7 @@ impl Nodes {
             return Ok(Arc::clone(node));
         }
         let in_root = place == Where::Root || known.is_some() || table.is_leaving(view, stat);
-        let pinned = handle.is_none();
+        let pinned = handle.is_none() || place == Where::Nowhere;
         let node = Arc::new(Node {
             id: table.new_id(view, stat),
             view: Arc::clone(view),
@@ -203,6 +222,7 @@ impl Nodes {
             pinned: AtomicBool::new(pinned),
             used: AtomicBool::new(false),
             mappers: AtomicU32::new(0),
+            left_mapped: AtomicBool::new(false),
             kept: AtomicBool::new(place == Where::Kept && !in_root),
             in_root: AtomicBool::new(in_root),
             outdated: AtomicBool::new(false),
@@ -234,6 +254,24 @@ impl Nodes {
         }
         table.leave(view, stat);
         Err(node)
+    }
+
+    /// The object `stat` in `view` is about to be looked up, and then moved from below into the root: see to it that
+    /// it is found as a node that may be. Gives the node that is left behind.
+    pub(crate) fn expect_move_to_root(&self, view: &View, stat: &Stat) -> Option<Arc<Node>> {
+        // Exclusively, for the same reason as in `found`.
+        let mut table = self.table.write();
+        match table.latest(view, stat).cloned() {
+            Some(node) if !node.kept.load(Ordering::Relaxed) && !node.is_outdated() => {
+                node.in_root.store(true, Ordering::Relaxed);
+                None
+            }
+            node => {
+                node.iter().for_each(|node| node.outdated.store(true, Ordering::Relaxed));
+                table.leave(view, stat);
+                node
+            }
+        }
     }
 
     /// Counts one more look-up of the node `id`, if the kernel knows it still.
@@ -302,6 +340,14 @@ impl Nodes {
         let mut slot = node.fd.lock();
         node.pinned.store(true, Ordering::Relaxed);
         *slot = Some(fd);
+    }
+
+    /// An object that had no name has got one: it needs no descriptor any more if there is another way to it.
+    pub(crate) fn got_name(&self, id: u64) {
+        let Ok(node) = self.get(id) else { return };
+        if node.handle.is_some() && node.pinned.swap(false, Ordering::Relaxed) {
+            self.recent.note(&node);
+        }
     }
 
     /// How many nodes the kernel knows.

@@ -11,6 +11,8 @@ pub struct Options {
     pub no_exec: bool,
     /// `noatime`.
     pub no_atime: bool,
+    /// `remount`: the mount that is there gets what the kernel can change of these options.
+    pub remount: bool,
     /// `fallback=DIR`, for callers that can give no third argument (`mount`, `/etc/fstab`).
     pub fallback: Option<PathBuf>,
     /// `fsname=NAME`: the source shown in the mount table instead of the scoreboard.
@@ -32,18 +34,20 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        let cores = std::thread::available_parallelism().map_or(2, usize::from);
+        // More than there are cores: one that looks a name up may wait until changes have reached the kernel.
+        let cores = std::thread::available_parallelism().map_or(8, usize::from);
         Self {
             read_only: false,
             no_exec: false,
             no_atime: false,
+            remount: false,
             fallback: None,
             fsname: None,
             entry_timeout: Duration::ZERO,
             attr_timeout: Duration::ZERO,
             negative_timeout: Duration::ZERO,
             follow_changes: true,
-            threads: cores.clamp(2, 8),
+            threads: cores.clamp(8, 16),
             passthrough: true,
         }
     }
@@ -67,16 +71,12 @@ pub enum OptionError {
     },
 }
 
-const KNOWN: &str = "ro, rw, exec, noexec, atime, noatime, fallback=DIR, fsname=NAME, entry_timeout=S, \
+const KNOWN: &str = "ro, rw, exec, noexec, atime, noatime, remount, fallback=DIR, fsname=NAME, entry_timeout=S, \
                      attr_timeout=S, negative_timeout=S, threads=N, nopassthrough";
 
 /// Options that `mount(8)` and `mount.fuse3(8)` pass along or that ask for what we do anyway. `suid` and `dev`
 /// are among them: set-id bits and devices never have an effect through the mount.
-const WITHOUT_EFFECT: [&str; 24] = [
-    "rw",
-    "exec",
-    "atime",
-    "relatime",
+const WITHOUT_EFFECT: [&str; 36] = [
     "suid",
     "nosuid",
     "dev",
@@ -84,20 +84,41 @@ const WITHOUT_EFFECT: [&str; 24] = [
     "async",
     "sync",
     "dirsync",
+    "lazytime",
+    "nolazytime",
+    "norelatime",
+    "nostrictatime",
+    "silent",
+    "loud",
+    "nomand",
+    "symfollow",
     "defaults",
     "auto",
     "noauto",
     "user",
     "nouser",
     "users",
+    "nousers",
+    "group",
+    "nogroup",
+    "owner",
+    "noowner",
     "_netdev",
     "nofail",
     "allow_other",
     "default_permissions",
     "nonempty",
+    "big_writes",
+    "intr",
+    "use_ino",
     "diratime",
     "nodiratime",
 ];
+
+/// Options for systemd and for tools around mount(8).
+fn is_others(option: &str) -> bool {
+    option.starts_with("x-") || option.starts_with("X-")
+}
 
 impl Options {
     /// Adds a comma-separated list. A later option wins over an earlier one.
@@ -117,9 +138,11 @@ impl Options {
             "noexec" => self.no_exec = true,
             "noatime" => self.no_atime = true,
             "nopassthrough" => self.passthrough = false,
+            "remount" => self.remount = true,
             "rw" => self.read_only = false,
             "exec" => self.no_exec = false,
-            known if WITHOUT_EFFECT.contains(&known) || known.starts_with("x-") => {}
+            "atime" | "relatime" | "strictatime" => self.no_atime = false,
+            known if WITHOUT_EFFECT.contains(&known) || is_others(known) => {}
             unknown => return Err(OptionError::Unknown(unknown.to_owned())),
         }
         Ok(())
@@ -148,8 +171,10 @@ impl Options {
                 let threads = value.parse().ok().filter(|n| (1..=64).contains(n));
                 self.threads = threads.ok_or_else(|| wrong("expected a number from 1 to 64"))?;
             }
-            "subtype" => {}
-            known if known.starts_with("x-") => {}
+            "subtype" | "comment" | "uhelper" | "helper" => {}
+            // What the kernel shows of a FUSE mount, and mount(8) repeats to remount it.
+            "user_id" | "group_id" | "rootmode" | "max_read" | "blksize" => {}
+            known if is_others(known) => {}
             _ => return Err(OptionError::Unknown(name.to_owned())),
         }
         Ok(())

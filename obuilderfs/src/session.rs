@@ -6,14 +6,15 @@ mod prepare;
 use std::fs;
 use std::io::{self, Write};
 use std::os::fd::OwnedFd;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use fuser::{Config, Session, SessionACL};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tracing::{info, warn};
 
-pub use self::error::MountError;
+use self::ending::Ending;
+pub use self::error::{MountError, Silent};
 use self::prepare::{Prepared, prepare};
 use crate::caller;
 use crate::changes::Changes;
@@ -81,24 +82,26 @@ impl Mount {
         let descriptors = share_out(raise_descriptor_limit() / prepared.len().max(1));
         caller::forget_own_groups().map_err(process("supplementary groups cannot be dropped"))?;
         let ends = ending::block_ending_signals().map_err(process("signals cannot be blocked"))?;
-        let mountpoints: Arc<[PathBuf]> = prepared.iter().map(|one| one.mountpoint.clone()).collect();
         let mounted = self.mount_all(prepared, descriptors)?;
+        let ending = Ending::of(mounted.iter().map(|one| one.mountpoint.clone()).collect());
         let started = (|| {
             platform::limit_capabilities().map_err(process("capabilities cannot be given up"))?;
             let thread = |source| MountError::Thread { source };
-            ending::end_on_signal(ends, &mountpoints).map_err(thread)?;
-            ending::end_on_eof(lifeline.until_eof, &mountpoints).map_err(thread)?;
+            ending::end_on_signal(ends, &ending).map_err(thread)?;
+            ending::end_on_eof(lifeline.until_eof, &ending).map_err(thread)?;
             mounted.iter().try_for_each(|one| one.fs.follow()).map_err(thread)
         })();
         // Whatever failed must not leave a mount behind that nobody serves.
-        started.inspect_err(|_| ending::detach(&mountpoints))?;
+        started.inspect_err(|_| ending.detach())?;
         if lifeline.leave_terminal
             && let Err(e) = daemon::leave_terminal()
         {
             warn!("the terminal cannot be left: {e}");
         }
         announce(lifeline.ready);
-        run(mounted)
+        let served = run(mounted);
+        ending.dismiss_guard();
+        served
     }
 
     fn mount_all(
@@ -141,6 +144,20 @@ impl Mount {
             Err(source) => Err(MountError::Refused { mountpoint, source }),
         }
     }
+}
+
+/// Gives our mount on `mountpoint` what the kernel can change while it is there: `ro`, `rw`, `exec`, `noexec`,
+/// `atime`, `noatime`. Other options stay as they are, as those of an `/etc/fstab` do that are repeated.
+///
+/// # Errors
+/// There is no mount of ours, or the system refuses.
+pub fn remount(mountpoint: &Path, options: &Options) -> Result<(), MountError> {
+    let path = mountpoint.canonicalize().unwrap_or_else(|_| mountpoint.to_owned());
+    if platform::mounted_at(&path).is_none_or(|mounted| mounted.kind != MOUNT_TYPE) {
+        return Err(MountError::NotMounted { mountpoint: path });
+    }
+    platform::remount(&path, options)
+        .map_err(|source| MountError::Refused { mountpoint: path, source: source.into() })
 }
 
 /// Serves each mount until it is taken away.

@@ -36,10 +36,13 @@ pub(crate) enum Kind {
     Fallocate,
     Lseek,
     CopyFileRange,
+    Tmpfile,
+    Statx,
+    Readdirplus,
 }
 
 /// Names in the order of [`Kind`].
-const NAMES: [&str; 30] = [
+const NAMES: [&str; 33] = [
     "lookup",
     "forget",
     "getattr",
@@ -70,6 +73,9 @@ const NAMES: [&str; 30] = [
     "fallocate",
     "lseek",
     "copy_file_range",
+    "tmpfile",
+    "statx",
+    "readdirplus",
 ];
 
 /// Counts since the mount was made.

@@ -283,5 +283,6 @@ impl Index {
 
 /// What the root shows to everyone: nothing of it may differ between users, for the kernel keeps one copy.
 pub(crate) fn constant_directory(ino: u64, mode: u32) -> Stat {
-    Stat { ino, mode: backing::S_IFDIR | mode, nlink: 2, blksize: 4096, ..Stat::default() }
+    let btime = Some(Time::default());
+    Stat { ino, mode: backing::S_IFDIR | mode, nlink: 2, blksize: 4096, btime, ..Stat::default() }
 }

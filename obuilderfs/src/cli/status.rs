@@ -9,8 +9,10 @@ use nix::errno::Errno;
 use serde_json::Value;
 
 use super::{ENVIRONMENT, fail};
+use crate::answering::{self, Answer};
 use crate::fs::{CONTROL_NAME, STATUS};
 use crate::platform;
+use crate::session::Silent;
 
 /// Shows what a mount is doing: views, users, nodes, requests and how long they take.
 #[derive(Debug, Parser)]
@@ -29,8 +31,12 @@ enum StatusError {
     Read { path: PathBuf, source: Errno },
     #[error("{}: no obuilderfs is mounted there", .0.display())]
     NotMounted(PathBuf),
+    #[error(transparent)]
+    Silent(#[from] Silent),
     #[error("only root may see what a mount is doing; use sudo")]
     NotRoot,
+    #[error("it cannot be asked: {0}")]
+    Ask(io::Error),
     #[error("the answer cannot be read: {0}")]
     Answer(#[from] serde_json::Error),
     #[error("cannot print: {0}")]
@@ -48,6 +54,9 @@ impl Status {
     fn show(&self) -> Result<(), StatusError> {
         if !nix::unistd::geteuid().is_root() {
             return Err(StatusError::NotRoot);
+        }
+        if answering::ask(&self.mountpoint).map_err(StatusError::Ask)? == Answer::None {
+            return Err(Silent(self.mountpoint.clone()).into());
         }
         let answer = self.ask()?;
         let mut out = io::stdout().lock();

@@ -104,7 +104,7 @@ impl FileSystem {
             return Ok(Self::constant(ROOT));
         }
         let stat = backing::stat(object)?;
-        Ok(self.shown(&*self.nodes.get(id)?, &stat))
+        Ok(self.shown(&self.nodes.get(id)?, &stat))
     }
 
     pub(crate) fn statfs(&self, caller: &Caller, id: u64) -> Result<Statvfs, Errno> {

@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 use std::ffi::{OsStr, OsString};
 use std::os::fd::AsFd;
+use std::sync::Arc;
 
 use nix::errno::Errno;
 use parking_lot::Mutex;
@@ -50,7 +51,7 @@ impl FileSystem {
         Ok(self.entered(&node, &stat))
     }
 
-    fn entered(&self, node: &Node, stat: &Stat) -> Lookup {
+    fn entered(&self, node: &Arc<Node>, stat: &Stat) -> Lookup {
         Lookup::Found(Entry { attributes: self.shown(node, stat), name_lifetime: FOREVER })
     }
 

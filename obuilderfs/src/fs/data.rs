@@ -49,6 +49,11 @@ impl OpenFile {
         Self { fd, node, opener: *opener, mappable, writable, _share: share }
     }
 
+    /// Who opened it.
+    pub(super) fn opener(&self) -> &Caller {
+        &self.opener
+    }
+
     /// Whether it is open for writing.
     pub(super) fn is_writable(&self) -> bool {
         self.writable
@@ -77,7 +82,7 @@ impl FileSystem {
         let anchor = self.nodes.anchor(&node)?;
         let wanted = OpenFile::flags(flags);
         let uid = node.view.acting_uid(caller.uid);
-        let open = || backing::reopen(anchor.as_fd(), wanted);
+        let open = || backing::undisturbed(|| backing::reopen(anchor.as_fd(), wanted));
         let opened = if wanted.contains(OFlag::O_TRUNC) {
             act_on(caller, uid, anchor.as_fd(), open)
         } else {
@@ -91,11 +96,9 @@ impl FileSystem {
             opened => opened?,
         };
         let file = Arc::new(OpenFile::new((fd, share), node, caller, flags));
-        if file.mappable
-            && let Some(kernel) = self.kernel.get()
-        {
+        if file.mappable {
             // What it keeps from before would hide the times that writes through memory leave.
-            kernel.expire_attributes(id);
+            self.expire_attributes(id);
         }
         Ok((self.files.insert(Arc::clone(&file)), file))
     }

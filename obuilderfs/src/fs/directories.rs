@@ -7,12 +7,12 @@ use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use parking_lot::Mutex;
 
-use super::FileSystem;
 use super::root::act_at;
 use super::shares::Share;
-use crate::backing::{self, DirEntry, DirStream};
-use crate::caller::Caller;
-use crate::nodes::{CONTROL, ROOT, usual_id};
+use super::{Entry, FileSystem, Place};
+use crate::backing::{self, DirEntry, DirStream, S_IFDIR};
+use crate::caller::{Caller, as_daemon};
+use crate::nodes::{CONTROL, ROOT, Where, usual_id};
 use crate::view::View;
 
 /// A directory some process is reading.
@@ -73,6 +73,50 @@ impl FileSystem {
         let mut stream = stream.lock();
         stream.seek(position.cast_signed())?;
         stream.read(|entry| add(&listed(open.id, view, entry)))
+    }
+}
+
+impl FileSystem {
+    /// As [`FileSystem::readdir`], and looks entries up for those who would do it themselves: to `add` goes with
+    /// the entry what a look-up of its name would have given, counted as one. Nothing is looked up in the root,
+    /// where a name is another user's object in the next moment, nor where the kernel may keep nothing.
+    pub(crate) fn readdir_looked_up(
+        &self,
+        caller: &Caller,
+        handle: u64,
+        position: u64,
+        mut add: impl FnMut(&Listed<'_>, Option<&Entry>) -> bool,
+    ) -> Result<(), Errno> {
+        let open = self.directories.get(handle)?;
+        if open.id == ROOT || open.id == CONTROL {
+            return self.readdir(handle, position, |entry| add(entry, None));
+        }
+        let Some(place) = self.worth_looking_up(caller, open.id) else {
+            let mut files = 0;
+            let listed = self.readdir(handle, position, |entry| {
+                files += u32::from(entry.kind != S_IFDIR);
+                add(entry, None)
+            });
+            self.walkers.listed(caller.pid, files);
+            return listed;
+        };
+        self.readdir(handle, position, |entry| {
+            let own = entry.name == "." || entry.name == "..";
+            let found = if own { None } else { as_daemon(|| self.entry(&place, entry.name)).ok() };
+            let taken = add(entry, found.as_ref());
+            if let Some(found) = found.filter(|_| !taken) {
+                self.nodes.forget(found.attributes.stat.ino, 1);
+            }
+            taken
+        })
+    }
+
+    /// The directory `id`, if what is in it should be looked up while the caller lists it.
+    fn worth_looking_up(&self, caller: &Caller, id: u64) -> Option<Place> {
+        if !self.walkers.wants_look_ups(caller.pid) {
+            return None;
+        }
+        self.place(caller, id).ok().filter(|place| self.found_in(place) == Where::Kept)
     }
 }
 

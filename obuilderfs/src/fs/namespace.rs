@@ -25,8 +25,14 @@ impl FileSystem {
             Self::may_search(caller, &place)?;
             self.changes.settle();
         }
+        self.expect_move(caller, &place, name);
         match as_daemon(|| self.entry(&place, name)) {
-            Ok(entry) => Ok(Lookup::Found(entry)),
+            Ok(entry) => {
+                if !place.at_root && !entry.attributes.stat.is_dir() {
+                    self.walkers.looked_up(caller.pid);
+                }
+                Ok(Lookup::Found(entry))
+            }
             Err(Errno::ENOENT) if !place.at_root => {
                 Ok(Lookup::Absent(self.lifetimes(&place.view, place.covered).absence))
             }
@@ -97,7 +103,10 @@ impl FileSystem {
         if !Arc::ptr_eq(&view, &place.view) {
             return Err(Errno::EXDEV);
         }
-        self.made(caller, &place, name, 0, || backing::link(object.as_fd(), place.dir.as_fd(), name))
+        let made =
+            self.made(caller, &place, name, 0, || backing::link(object.as_fd(), place.dir.as_fd(), name))?;
+        self.nodes.got_name(id);
+        Ok(made)
     }
 
     pub(crate) fn readlink(&self, caller: &Caller, id: u64) -> Result<OsString, Errno> {
@@ -119,7 +128,7 @@ impl FileSystem {
         let uid = place.view.acting_uid(caller.uid);
         let share = self.shares.take(caller.uid)?;
         let wanted = OpenFile::flags(flags) | (OFlag::from_bits_retain(flags) & OFlag::O_EXCL);
-        let create = || backing::create(place.dir.as_fd(), name, wanted, mode);
+        let create = || backing::undisturbed(|| backing::create(place.dir.as_fd(), name, wanted, mode));
         let opened: Result<OwnedFd, Errno> = if mode & S_ISGID != 0 {
             act_with_groups(caller, uid, create)
         } else {
@@ -185,9 +194,9 @@ impl FileSystem {
         if !Arc::ptr_eq(&source.view, &target.view) {
             return Err(Errno::EXDEV);
         }
-        self.leave_below(&source, from.1, &target)?;
+        self.leave_below(caller, (&source, from.1), &target)?;
         if flags & platform::RENAME_EXCHANGE != 0 {
-            self.leave_below(&target, to.1, &source)?;
+            self.leave_below(caller, (&target, to.1), &source)?;
         }
         let rename = || backing::rename((source.dir.as_fd(), from.1), (target.dir.as_fd(), to.1), flags);
         let by = if source.at_root { &source } else { &target };

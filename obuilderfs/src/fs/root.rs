@@ -1,5 +1,5 @@
 //! The root, which the kernel lets everyone through: what its own tree denies a caller, we have to deny.
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::os::fd::AsFd;
 
 use nix::errno::Errno;
@@ -8,6 +8,13 @@ use super::{FileSystem, Place};
 use crate::backing;
 use crate::caller::{Caller, act_as, act_with_groups, as_daemon};
 use crate::nodes::ROOT;
+
+/// A task that was told to look up again what it moves into the root, and the last name of the path to it. Then it
+/// moves it, holding the directory's lock, so that nobody puts another object there in between.
+pub(super) type Mover = (u32, OsString);
+
+/// So many may be on their way at once; one that never comes back is forgotten.
+const MOVERS: usize = 256;
 
 impl Place {
     /// Runs `action`, something in this directory, as the caller.
@@ -37,17 +44,45 @@ impl FileSystem {
     ///
     /// # Errors
     /// `ESTALE` to have the kernel look it up again, and then move it: see [`crate::nodes::Nodes::move_to_root`].
-    pub(super) fn leave_below(&self, source: &Place, name: &OsStr, target: &Place) -> Result<(), Errno> {
+    pub(super) fn leave_below(
+        &self,
+        caller: &Caller,
+        (source, name): (&Place, &OsStr),
+        target: &Place,
+    ) -> Result<(), Errno> {
         if source.at_root || !target.at_root {
             return Ok(());
         }
+        let mover = (caller.pid, name.to_owned());
+        self.movers.lock().retain(|known| known.0 != caller.pid);
         let Ok(stat) = as_daemon(|| backing::stat_at(source.dir.as_fd(), name)) else { return Ok(()) };
         self.nodes.move_to_root(&source.view, &stat).map_err(|left| {
-            if let (Some(left), Some(kernel)) = (left, self.kernel.get()) {
-                kernel.expire_attributes(left.id);
+            if let Some(left) = left {
+                self.expire_attributes(left.id);
             }
+            let mut movers = self.movers.lock();
+            if movers.len() == MOVERS {
+                movers.pop_front();
+            }
+            movers.push_back(mover);
             Errno::ESTALE
         })
+    }
+
+    /// The caller looks `name` up in `place`. If that is to move it into the root, whatever is found under it now
+    /// may not be kept: the kernel asks but once more, and another object may have come to lie there meanwhile, or
+    /// the path may lead to another directory.
+    pub(super) fn expect_move(&self, caller: &Caller, place: &Place, name: &OsStr) {
+        let moves = |mover: &Mover| mover.0 == caller.pid && mover.1 == name;
+        if place.at_root || !self.movers.lock().iter().any(moves) {
+            return;
+        }
+        if let Ok(stat) = as_daemon(|| backing::stat_at(place.dir.as_fd(), name))
+            && let Some(left) = self.nodes.expect_move_to_root(&place.view, &stat)
+            && let Some(kernel) = self.kernel.get()
+        {
+            kernel.expire_attributes(left.id);
+        }
     }
 
     /// Whether the caller may look names up in the root of its tree.

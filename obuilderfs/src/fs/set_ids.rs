@@ -4,9 +4,9 @@ use std::os::fd::BorrowedFd;
 
 use nix::errno::Errno;
 
-use super::FileSystem;
+use super::{FileSystem, OpenFile};
 use crate::backing::{self, S_ISGID, S_ISUID, S_IXGRP};
-use crate::caller::{Caller, act_as, act_with_groups, as_daemon, is_in_group};
+use crate::caller::{Caller, act_as, act_with_groups, as_daemon, is_in_group, with_ids};
 use crate::view::View;
 
 /// Runs `action`, which changes `object`, as the caller; with its supplementary groups from the start if they
@@ -19,6 +19,24 @@ pub(super) fn act_on<T>(
 ) -> Result<T, Errno> {
     let decisive = uid != 0 && backing::stat(object)?.mode & S_ISGID != 0;
     if decisive { act_with_groups(caller, uid, action) } else { act_as(caller, uid, action) }
+}
+
+impl OpenFile {
+    /// Runs `action`, which hands the file to the kernel to be read and written without us. The rights it has are
+    /// those that every write has until all who opened the file have closed it.
+    ///
+    /// They are the opener's: so bits that appear behind the mount, of which the kernel does not know, go with the
+    /// next write. Where there are bits already the kernel asks before each write, see
+    /// [`FileSystem::drop_set_ids`], and the rights must be such that root's writes take none away.
+    pub(crate) fn hand_over<T>(&self, action: impl FnOnce() -> Result<T, Errno>) -> Result<T, Errno> {
+        let opener = self.opener();
+        let uid = self.node.view.acting_uid(opener.uid);
+        if uid == 0 || backing::stat(self.fd())?.mode & (S_ISUID | S_ISGID) != 0 {
+            as_daemon(action)
+        } else {
+            with_ids(uid, opener.gid, action)
+        }
+    }
 }
 
 impl FileSystem {

@@ -20,7 +20,7 @@ pub(super) fn attributes(stat: &Stat) -> FileAttr {
         atime: system_time(stat.atime),
         mtime: system_time(stat.mtime),
         ctime: system_time(stat.ctime),
-        crtime: system_time(stat.btime),
+        crtime: system_time(stat.btime.unwrap_or_default()),
         kind: kind_of(stat.mode & S_IFMT),
         perm: (stat.mode & 0o7777) as u16,
         nlink: stat.nlink,

@@ -12,6 +12,8 @@ use fuser::BackingId;
 use parking_lot::Mutex;
 use tracing::debug;
 
+use crate::fs::OpenFile;
+
 /// What is open, and how.
 #[derive(Debug)]
 pub(super) struct Passthrough {
@@ -43,23 +45,27 @@ impl Passthrough {
         self.enabled.store(false, Ordering::Relaxed);
     }
 
-    /// Counts an open of `node`, which lies on `volume`, and gives the backing id to answer with; `None` to
-    /// serve it through the daemon.
+    /// Counts the open of `file` and gives the backing id to answer with; `None` to serve it through the daemon.
+    /// All opens share the first one's registration, and with it the rights that the kernel writes with.
     pub(super) fn opened(
         &self,
-        node: u64,
-        volume: u64,
+        file: &OpenFile,
         register: impl FnOnce() -> io::Result<BackingId>,
     ) -> Option<Arc<BackingId>> {
         if !self.enabled.load(Ordering::Relaxed) {
             return None;
         }
+        let (node, volume) = (file.node.id, file.node.volume());
         let mut inodes = self.inodes.lock();
         if let Some(inode) = inodes.open.get_mut(&node) {
             inode.opens += 1;
             return inode.backing.clone();
         }
-        let backing = if inodes.refused.contains(&volume) { None } else { inodes.register(volume, register) };
+        let backing = if inodes.refused.contains(&volume) {
+            None
+        } else {
+            inodes.register(volume, || file.hand_over(|| Ok(register()))?)
+        };
         inodes.open.insert(node, OpenInode { backing: backing.clone(), opens: 1 });
         backing
     }

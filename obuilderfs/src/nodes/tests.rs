@@ -74,6 +74,20 @@ fn an_object_without_a_name_is_still_reached() {
 }
 
 #[test]
+fn an_object_made_without_a_name_keeps_its_descriptor_until_it_gets_one() {
+    let (nodes, world) = (Nodes::new(64), world());
+    write(&world, "a");
+    let anchor = backing::anchor(world.view.home().as_fd(), OsStr::new("a")).unwrap();
+    let stat = backing::stat(anchor.as_fd()).unwrap();
+    let node = nodes.found(&world.view, anchor, &stat, Where::Nowhere).unwrap();
+    node.close();
+    assert!(node.fd.lock().is_some());
+    nodes.got_name(node.id);
+    node.close();
+    assert!(node.fd.lock().is_none());
+}
+
+#[test]
 fn a_node_is_small() {
     // A million have to fit into 150 MB, with what the allocator and the table add: 8 and at most 40 bytes.
     assert!(size_of::<Node>() + 16 <= 96, "{}", size_of::<Node>());

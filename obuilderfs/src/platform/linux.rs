@@ -1,12 +1,15 @@
 //! Linux: `O_PATH` descriptors, file handles, per-thread file-system ids.
 #![allow(unsafe_code)]
 mod changes;
+mod connection;
 mod directories;
 mod enter;
+mod guard;
 mod handles;
 mod homes;
 mod identity;
 mod kernel;
+mod leases;
 mod links;
 mod mounts;
 mod objects;
@@ -16,6 +19,7 @@ mod xattrs;
 pub(crate) use changes::{Change, Watch};
 pub(crate) use directories::DirStream;
 pub(crate) use enter::{Entering, enter};
+pub(crate) use guard::Guard;
 pub(crate) use handles::{Handle, HandleKey, handle_of, open_handle};
 pub(crate) use homes::open_home;
 pub(crate) use identity::{
@@ -23,11 +27,13 @@ pub(crate) use identity::{
     set_groups, set_ids, thread_id,
 };
 pub(crate) use kernel::{Kernel, wake_pipe};
+pub(crate) use leases::{may_be_written, open_to_ask, undisturbed};
 pub(crate) use links::LinkWatch;
-pub(crate) use mounts::{detach, mounted_at, require_fuse, start, threads};
+pub(crate) use mounts::{detach, mounted_at, remount, require_fuse, start, threads};
 pub(crate) use objects::{
-    ANCHOR, EXEC_OPEN, O_DIRECT, RENAME_EXCHANGE, chmod, chown, copy_range, fallocate, is_exec_open, link,
-    mknod, open_plain, readlink, rename, reopen, seek, set_times, stat, stat_at, truncate,
+    ANCHOR, EXEC_OPEN, O_DIRECT, RENAME_EXCHANGE, chmod, chown, copy_range, create_nameless, fallocate,
+    is_exec_open, link, mknod, open_plain, readlink, rename, reopen, seek, set_times, stat, stat_at,
+    truncate,
 };
 pub(crate) use readiness::notify_ready;
 pub(crate) use xattrs::{get_xattr, list_xattrs, remove_xattr, set_xattr};

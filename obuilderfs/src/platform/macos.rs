@@ -2,24 +2,28 @@
 #![allow(unsafe_code)]
 mod directories;
 mod enter;
+mod guard;
 mod identity;
 mod kernel;
+mod leases;
 mod mounts;
 mod objects;
 mod xattrs;
 
 pub(crate) use directories::DirStream;
 pub(crate) use enter::{Entering, enter};
+pub(crate) use guard::Guard;
 pub(crate) use identity::{
     groups_of, highest_descriptor_limit, is_indexer, limit_capabilities, own_umask, release_memory,
     set_groups, set_ids, thread_id,
 };
 pub(crate) use kernel::{Change, Kernel, LinkWatch, Watch, wake_pipe};
-pub(crate) use mounts::{detach, mounted_at, notify_ready, require_fuse, start, threads};
+pub(crate) use leases::{may_be_written, open_to_ask, undisturbed};
+pub(crate) use mounts::{detach, mounted_at, notify_ready, remount, require_fuse, start, threads};
 pub(crate) use objects::{
-    ANCHOR, EXEC_OPEN, Handle, HandleKey, O_DIRECT, RENAME_EXCHANGE, chmod, chown, copy_range, fallocate,
-    fdatasync, handle_of, is_exec_open, link, mknod, open_handle, open_home, open_plain, readlink, rename,
-    reopen, seek, set_times, stat, stat_at, truncate,
+    ANCHOR, EXEC_OPEN, Handle, HandleKey, O_DIRECT, RENAME_EXCHANGE, chmod, chown, copy_range,
+    create_nameless, fallocate, fdatasync, handle_of, is_exec_open, link, mknod, open_handle, open_home,
+    open_plain, readlink, rename, reopen, seek, set_times, stat, stat_at, truncate,
 };
 /// What everyone is told of the root: everybody may do everything, for who may do what there is decided by the
 /// caller's own tree.

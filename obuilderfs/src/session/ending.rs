@@ -10,7 +10,7 @@ use nix::sys::signal::{SigSet, Signal};
 use tracing::{info, warn};
 
 use super::MOUNT_TYPE;
-use crate::platform;
+use crate::platform::{self, Guard};
 
 /// Keeps the signals that end a mount from every thread, for one thread to wait for.
 pub(super) fn block_ending_signals() -> Result<SigSet, Errno> {
@@ -22,36 +22,64 @@ pub(super) fn block_ending_signals() -> Result<SigSet, Errno> {
     Ok(ends)
 }
 
-pub(super) fn end_on_signal(ends: SigSet, mountpoints: &Arc<[PathBuf]>) -> io::Result<()> {
-    let mountpoints = Arc::clone(mountpoints);
+/// The mounts of this process and who looks after them should it be killed.
+#[derive(Debug)]
+pub(super) struct Ending {
+    mountpoints: Vec<PathBuf>,
+    guard: Option<Guard>,
+}
+
+impl Ending {
+    /// Of mounts that are there. Call it before any other thread is started.
+    pub(super) fn of(mountpoints: Vec<PathBuf>) -> Arc<Self> {
+        let guard = Guard::watch(&mountpoints).inspect_err(|e| {
+            warn!("no guard, a killed daemon may leave its users waiting until umount -f: {e}");
+        });
+        Arc::new(Self { mountpoints, guard: guard.ok() })
+    }
+
+    /// Takes the mounts away and ends the process, and with it the connections: nobody may wait for answers
+    /// that will not come. Nothing is lost, for every write is with the file system below when it is answered.
+    fn end(&self) {
+        self.detach();
+        std::process::exit(0);
+    }
+
+    /// Takes the mounts away, the last one first, where they are still ours, and sends the guard home.
+    pub(super) fn detach(&self) {
+        detach(&self.mountpoints);
+        self.dismiss_guard();
+    }
+
+    /// Ends the connections and the guard: there is nothing left to look after.
+    pub(super) fn dismiss_guard(&self) {
+        self.guard.iter().for_each(Guard::dismiss);
+    }
+}
+
+pub(super) fn end_on_signal(ends: SigSet, ending: &Arc<Ending>) -> io::Result<()> {
+    let ending = Arc::clone(ending);
     spawn("signals", move || {
         let signal = ends.wait();
         info!(?signal, "ending");
-        end(&mountpoints);
+        ending.end();
     })
 }
 
-pub(super) fn end_on_eof(lifeline: Option<OwnedFd>, mountpoints: &Arc<[PathBuf]>) -> io::Result<()> {
+pub(super) fn end_on_eof(lifeline: Option<OwnedFd>, ending: &Arc<Ending>) -> io::Result<()> {
     let Some(lifeline) = lifeline else { return Ok(()) };
-    let mountpoints = Arc::clone(mountpoints);
+    let ending = Arc::clone(ending);
     spawn("lifeline", move || {
         let mut lifeline = fs::File::from(lifeline);
         let mut buffer = [0; 64];
         while matches!(lifeline.read(&mut buffer), Ok(1..)) {}
         info!("lifeline closed, ending");
-        end(&mountpoints);
+        ending.end();
     })
 }
 
 fn spawn(name: &str, body: impl FnOnce() + Send + 'static) -> io::Result<()> {
     std::thread::Builder::new().name(name.to_owned()).spawn(body).map(drop)
-}
-
-/// Takes the mounts away and ends the process, and with it the connections: nobody may wait for answers that
-/// will not come. Nothing is lost, for every write is with the file system below when it is answered.
-fn end(mountpoints: &[PathBuf]) {
-    detach(mountpoints);
-    std::process::exit(0);
 }
 
 /// Takes the mounts away, the last one first, where they are still ours.

@@ -6,6 +6,16 @@ use nix::errno::Errno;
 
 use crate::scoreboard::ScoreboardError;
 
+/// The daemon of the mount there does not answer.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "the obuilderfs on {} does not answer; if its process was stopped, let it go on with kill -CONT, or else \
+     give up on it: umount -f {}",
+    .0.display(),
+    .0.display()
+)]
+pub struct Silent(pub PathBuf);
+
 /// Why a mount could not be made or failed.
 #[derive(Debug, thiserror::Error)]
 pub enum MountError {
@@ -58,6 +68,15 @@ pub enum MountError {
         /// The scoreboard of the mount that is there.
         scoreboard: PathBuf,
     },
+    /// There is nothing to change.
+    #[error("{}: no obuilderfs is mounted there, so there is nothing to remount", mountpoint.display())]
+    NotMounted {
+        /// Where one was expected.
+        mountpoint: PathBuf,
+    },
+    /// There is a mount of ours already, and it is stuck.
+    #[error(transparent)]
+    Silent(#[from] Silent),
     /// The system refused.
     #[error("{} cannot be mounted on: {source}", mountpoint.display())]
     Refused {

@@ -8,7 +8,9 @@ use nix::fcntl::{OFlag, open};
 use nix::sys::stat::Mode;
 use tracing::warn;
 
+use super::error::Silent;
 use super::{MOUNT_TYPE, Mount, MountError};
+use crate::answering::{self, Answer};
 use crate::platform;
 use crate::scoreboard::Scoreboard;
 use crate::views::Views;
@@ -66,8 +68,12 @@ fn check_mountpoint(given: &Path) -> Result<PathBuf, MountError> {
     let unusable = |source| MountError::Directory { role: "mount point", path: given.to_owned(), source };
     let path = canonical(given).map_err(|e| unusable(errno(&e)))?;
     while let Some(mounted) = platform::mounted_at(&path).filter(|mounted| mounted.kind == MOUNT_TYPE) {
-        if !is_dead(&path) {
-            return Err(MountError::Mounted { mountpoint: path, scoreboard: mounted.source });
+        match answering::ask(&path).map_err(|e| unusable(errno(&e)))? {
+            Answer::Given => {
+                return Err(MountError::Mounted { mountpoint: path, scoreboard: mounted.source });
+            }
+            Answer::None => return Err(MountError::Silent(Silent(path))),
+            Answer::Dead => {}
         }
         warn!(mountpoint = %path.display(), "clearing away a mount whose daemon has died");
         platform::detach(&path).map_err(unusable)?;
@@ -85,11 +91,6 @@ fn canonical(given: &Path) -> io::Result<PathBuf> {
         }
         (canonical, _, _) => canonical,
     }
-}
-
-/// Whether nobody answers there any more. The kernel would answer for the root's attributes itself.
-fn is_dead(mountpoint: &Path) -> bool {
-    matches!(nix::sys::statvfs::statvfs(mountpoint), Err(Errno::ENOTCONN | Errno::ECONNABORTED))
 }
 
 fn errno(error: &io::Error) -> Errno {

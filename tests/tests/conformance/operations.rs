@@ -47,6 +47,20 @@ fn open_name(dir: &Path, name: &str, flags: OFlag) -> String {
     outcome(done)
 }
 
+/// Makes a file without a name in `dir/place`, and links it to `x`. Says what it was before, whether that worked,
+/// and how many names it has then.
+fn nameless(dir: &Path, place: &str, flags: OFlag) -> String {
+    let opened = obuilder_tests::nameless::create_with(&dir.join(place), 0o6754, flags.bits());
+    outcome(opened.and_then(|mut file| {
+        file.write_all(b"nameless")?;
+        let before = file.metadata()?;
+        let linked = outcome(obuilder_tests::nameless::link(&file, &dir.join("x")));
+        file.write_all(b" no more")?;
+        let owner = (before.uid(), before.gid());
+        Ok((before.mode(), owner, before.nlink(), linked, file.metadata()?.nlink()))
+    }))
+}
+
 fn chmod(dir: &Path, mode: u32) -> String {
     said(fchmodat(AT_FDCWD, &dir.join("x"), Mode::from_bits_retain(mode), FchmodatFlags::FollowSymlink))
 }
@@ -98,6 +112,12 @@ pub(crate) const SINGLE: &[Operation] = &[
     ("open w creat slash", |d| open_name(d, "x/", OFlag::O_WRONLY | OFlag::O_CREAT)),
     ("open below", |d| open_name(d, "x/y", OFlag::O_RDONLY)),
     ("open creat below", |d| open_name(d, "x/y", OFlag::O_WRONLY | OFlag::O_CREAT)),
+    ("open nameless r", |d| open_name(d, ".", OFlag::O_RDONLY | OFlag::O_TMPFILE)),
+    ("open nameless w", |d| open_name(d, ".", OFlag::O_WRONLY | OFlag::O_TMPFILE)),
+    ("open nameless rw in it", |d| open_name(d, "x", OFlag::O_RDWR | OFlag::O_TMPFILE)),
+    ("link nameless", |d| nameless(d, ".", OFlag::empty())),
+    ("link nameless from in it", |d| nameless(d, "x", OFlag::empty())),
+    ("link nameless excl", |d| nameless(d, ".", OFlag::O_EXCL)),
     ("mkdir", |d| outcome(fs::create_dir(d.join("x")))),
     ("mkdir slash", |d| outcome(fs::create_dir(d.join("x/")))),
     ("mkdir below", |d| outcome(fs::create_dir(d.join("x/y")))),

@@ -2,10 +2,11 @@
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use obuilder_tests::observe::outcome;
-use obuilder_tests::{Mount, User, World};
+use obuilder_tests::{Mount, Need, Unmount, User, World, require};
 
 use crate::can_mount;
 
@@ -70,6 +71,35 @@ fn a_full_home_says_so_and_works_again_when_there_is_room() {
         scene.user.run(|| fs::write(scene.at("more"), vec![8; 500_000]).is_ok())
     });
     assert!(again, "the room of a removed file is not given back");
+}
+
+#[test]
+fn the_blocks_that_are_kept_for_root_stay_roots() {
+    if !require(&[Need::Root, Need::Fuse, Need::Tool("mkfs.ext4")]) {
+        return;
+    }
+    let world = World::new();
+    let (image, volume) = (world.scratch.path().join("image"), world.scratch.dir("volume"));
+    fs::File::create(&image).unwrap().set_len(16 << 20).unwrap();
+    // Half of it.
+    succeeds(Command::new("mkfs.ext4").args(["-q", "-m", "50"]).arg(&image));
+    succeeds(Command::new("mount").args(["-o", "loop"]).arg(&image).arg(&volume));
+    let _mounted = Unmount(volume.clone());
+    let (user, home) = (User::new(44_043), volume.join("home"));
+    user.mkdir(&home);
+    user.mkdir(&home.join("local"));
+    world.publish(user.uid, &home);
+    let mount = world.mount();
+    user.run(|| {
+        let mut file = fs::File::create(mount.point().join("big")).unwrap();
+        let written = (0..256).take_while(|_| file.write_all(&[7; 64 * 1024]).is_ok()).count();
+        assert!((8..128).contains(&written), "{written} times 64 KiB");
+    });
+}
+
+fn succeeds(command: &mut Command) {
+    let status = command.status().unwrap();
+    assert!(status.success(), "{command:?}: {status}");
 }
 
 #[test]

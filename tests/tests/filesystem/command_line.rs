@@ -214,7 +214,7 @@ fn an_unknown_mount_option_is_named() {
     let world = World::new();
     let args =
         [OsStr::new("-o"), OsStr::new("no_such_option"), world.scoreboard.as_ref(), world.point.as_ref()];
-    let known = "ro, rw, exec, noexec, atime, noatime, fallback=DIR, fsname=NAME, entry_timeout=S, attr_timeout=S, negative_timeout=S, threads=N, nopassthrough";
+    let known = "ro, rw, exec, noexec, atime, noatime, remount, fallback=DIR, fsname=NAME, entry_timeout=S, attr_timeout=S, negative_timeout=S, threads=N, nopassthrough";
     refuses(&world, &args, 2, &format!("unknown mount option 'no_such_option'; known: {known}"));
 }
 

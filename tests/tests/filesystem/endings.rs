@@ -93,7 +93,56 @@ fn sigterm_in_the_midst_of_everything_leaves_nobody_waiting() {
 }
 
 #[test]
-#[ignore = "a thread that waits for a directory's lock keeps a killed daemon, and so everybody, until umount -f"]
+
 fn sigkill_in_the_midst_of_everything_leaves_nobody_waiting() {
     ends_at_once(Signal::SIGKILL);
+}
+
+/// The guard of the daemon `id`: its only child.
+fn guard(id: u32) -> u32 {
+    let children = fs::read_to_string(format!("/proc/{id}/task/{id}/children")).unwrap();
+    let guard = children.trim().parse().unwrap_or_else(|_| panic!("one child, not {children:?}"));
+    assert_eq!(fs::read_to_string(format!("/proc/{guard}/comm")).unwrap(), "obfs-guard\n");
+    guard
+}
+
+#[test]
+fn the_guard_goes_with_the_daemon_however_that_ends() {
+    if !can_mount() {
+        return;
+    }
+    for ending in [Some(Signal::SIGTERM), Some(Signal::SIGKILL), None] {
+        let world = World::new();
+        let mount = world.mount();
+        let guard = guard(mount.id());
+        match ending {
+            Some(signal) => drop(mount.stop(signal)),
+            None => {
+                nix::mount::umount(mount.point()).unwrap();
+                mount.wait();
+            }
+        }
+        assert!(wait_for_end(guard, LIMIT), "the guard is still there after {ending:?}");
+    }
+}
+
+#[test]
+fn the_guard_hears_nobody_but_the_kernel_and_keeps_nothing_busy() {
+    if !can_mount() {
+        return;
+    }
+    let world = World::new();
+    let mount = world.mount();
+    let guard = guard(mount.id());
+    for signal in [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP, Signal::SIGUSR1] {
+        send(guard, signal).unwrap();
+    }
+    assert!(!wait_for_end(guard, Duration::from_millis(200)), "it has ended");
+    assert!(nix::sys::statvfs::statvfs(&world.point).is_ok(), "the mount has ended");
+    let open = fs::read_dir(format!("/proc/{guard}/fd")).unwrap().map(|fd| fd.unwrap().path());
+    let open: Vec<_> = open.map(|fd| fs::read_link(fd).unwrap()).collect();
+    assert!(open.len() == 1 && open[0].ends_with("abort"), "{open:?}");
+    assert_eq!(fs::read_link(format!("/proc/{guard}/cwd")).unwrap(), Path::new("/"));
+    let words = fs::read_to_string(format!("/proc/{guard}/cmdline")).unwrap();
+    assert_eq!(words.trim_end_matches('\0'), "obfs-guard");
 }

@@ -244,21 +244,6 @@ fn an_unlinked_file_lives_on_in_its_descriptors() {
     });
 }
 
-/// FUSE's request for them is not in the protocol's version that is spoken; programs then use a named file.
-#[test]
-fn a_file_that_never_had_a_name_is_refused_as_not_supported() {
-    if !can_mount() {
-        return;
-    }
-    let twin = Twin::new(41_101);
-    let opened = twin.user.run(|| {
-        let mut options = OpenOptions::new();
-        options.read(true).write(true).custom_flags(OFlag::O_TMPFILE.bits()).mode(0o600);
-        outcome(options.open(&twin.mounted).map(drop))
-    });
-    assert_eq!(opened, "EOPNOTSUPP");
-}
-
 #[test]
 fn fsync_fdatasync_and_advice_are_accepted() {
     if !can_mount() {

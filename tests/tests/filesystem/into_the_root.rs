@@ -3,7 +3,9 @@ use std::fs;
 use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 
+use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, RenameFlags, renameat2};
 use obuilder_tests::observe::outcome;
 use obuilder_tests::{Twin, User, World};
@@ -140,4 +142,45 @@ fn what_is_open_or_stood_in_goes_on_when_it_is_moved_into_the_root() {
         fs::remove_file(dir.join("file")).unwrap();
         (outcome(seen), above, outcome(io::read_to_string(&file)), outcome(file.metadata().map(|m| m.len())))
     });
+}
+
+#[test]
+fn what_others_exchange_meanwhile_is_moved_into_the_root_all_the_same() {
+    if !can_mount() {
+        return;
+    }
+    let world = World::new();
+    let (user, _) = world.resident(44_011);
+    let mount = world.mount();
+    let at = |name: &str| mount.point().join(name);
+    let rename = |from: &str, to: &str, flags| renameat2(AT_FDCWD, &at(from), AT_FDCWD, &at(to), flags);
+    // While the directories change places this may fail.
+    let make = || ["d/x", "d/y", "e/x", "e/y"].iter().for_each(|name| drop(fs::create_dir_all(at(name))));
+    user.run(make);
+    let done = AtomicBool::new(false);
+    let stale = std::thread::scope(|scope| {
+        for (one, two) in [("d/x", "d/y"), ("d/x", "e/x"), ("d", "e")] {
+            let (done, user, rename) = (&done, &user, &rename);
+            scope.spawn(move || {
+                user.run(|| {
+                    while !done.load(Ordering::Relaxed) {
+                        let _ = (fs::metadata(at(one)), fs::metadata(at(two)));
+                        let _ = rename(one, two, RenameFlags::RENAME_EXCHANGE);
+                    }
+                });
+            });
+        }
+        let stale = user.run(|| {
+            (0..500).find_map(|_| {
+                let there = rename("d/x", "x", RenameFlags::empty());
+                let back = rename("x", "d/x", RenameFlags::empty());
+                // The directories may have changed places in between.
+                make();
+                [there, back].into_iter().find(|result| *result == Err(Errno::ESTALE))
+            })
+        });
+        done.store(true, Ordering::Relaxed);
+        stale
+    });
+    assert_eq!(stale, None);
 }

@@ -184,23 +184,59 @@ fn a_second_one_on_the_same_mount_point_is_refused_and_the_first_goes_on() {
     assert_eq!(seen, "ok \"x\"");
 }
 
+/// Moments after the start: close together while it mounts, and some after.
+fn moments() -> impl Iterator<Item = Duration> {
+    (0..60).step_by(2).chain((60..=200).step_by(20)).map(Duration::from_millis)
+}
+
+/// Starts it, sends `signal` after `moment`, and waits for its end.
+fn started_and_sent(world: &World, moment: Duration, signal: Signal) {
+    let mut child = Command::new(binary::obuilderfs())
+        .arg("-f")
+        .args([&world.scoreboard, &world.point, &world.fallback])
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    // The moment is what is varied here: there is no condition to wait for.
+    std::thread::sleep(moment);
+    process::stop(&mut child, signal);
+}
+
 #[test]
-fn a_signal_at_any_moment_of_the_start_leaves_no_mount_and_no_process() {
+fn a_signal_at_any_moment_of_the_start_leaves_no_mount() {
     if !can_mount() {
         return;
     }
-    // The moment is what is varied here: there is no condition to wait for.
-    for milliseconds in (0..40).step_by(2) {
+    for signal in [Signal::SIGTERM, Signal::SIGINT] {
+        for moment in moments() {
+            let world = World::new();
+            started_and_sent(&world, moment, signal);
+            assert!(mountinfo::at(&world.point).is_none(), "still mounted: {signal} after {moment:?}");
+        }
+    }
+}
+
+#[test]
+fn killed_at_any_moment_of_the_start_it_leaves_no_mount_or_a_dead_one_that_the_next_start_clears() {
+    if !can_mount() {
+        return;
+    }
+    for moment in moments() {
         let world = World::new();
-        let mut child = Command::new(binary::obuilderfs())
-            .arg("-f")
-            .args([&world.scoreboard, &world.point, &world.fallback])
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        std::thread::sleep(Duration::from_millis(milliseconds));
-        process::stop(&mut child, Signal::SIGTERM);
-        assert!(mountinfo::at(&world.point).is_none(), "still mounted: SIGTERM after {milliseconds} ms");
+        let (user, local) = world.resident(41_150);
+        fs::write(local.join("file"), "x").unwrap();
+        started_and_sent(&world, moment, Signal::SIGKILL);
+        // The guard may need a moment more.
+        let settled = process::eventually(|| match nix::sys::statvfs::statvfs(&world.point) {
+            Ok(_) => mountinfo::at(&world.point).is_none(),
+            Err(e) => e == nix::errno::Errno::ENOTCONN,
+        });
+        assert!(settled, "a half-made mount after {moment:?}");
+        let mount = world.mount();
+        let seen = user.run(|| outcome(fs::read_to_string(mount.point().join("file"))));
+        assert_eq!(seen, "ok \"x\"", "after {moment:?}");
+        mount.stop(Signal::SIGTERM);
+        assert_eq!(mountinfo::below(&world.point), [], "after {moment:?}");
     }
 }
 

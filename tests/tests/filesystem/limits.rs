@@ -6,6 +6,7 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt, symlink};
 use std::path::{Path, PathBuf};
 
+use nix::fcntl::{PosixFadviseAdvice, posix_fadvise};
 use obuilder_tests::observe::outcome;
 use obuilder_tests::{Twin, User, World};
 
@@ -87,9 +88,14 @@ fn a_file_of_more_than_four_gibibytes_is_written_and_read_at_its_far_end() {
             let file = OpenOptions::new().read(true).write(true).create_new(true).open(&path).unwrap();
             file.write_all_at(b"far", far).unwrap();
             file.write_all_at(b"over", (1 << 32) - 2).unwrap();
+            // What is read comes from below.
+            file.sync_all().unwrap();
+            posix_fadvise(&file, 0, 0, PosixFadviseAdvice::POSIX_FADV_DONTNEED).unwrap();
             let mut text = [0; 4];
             file.read_exact_at(&mut text, (1 << 32) - 2).unwrap();
             assert_eq!(&text, b"over");
+            file.read_exact_at(&mut text[..3], far).unwrap();
+            assert_eq!(&text[..3], b"far");
             assert_eq!(fs::metadata(&path).unwrap().len(), far + 3);
             let data = nix::unistd::lseek(&file, 1 << 31, nix::unistd::Whence::SeekData).unwrap();
             assert!(((1 << 32) - 8192..1 << 32).contains(&data), "{data}");

@@ -1,10 +1,13 @@
-//! flock(2) and POSIX record locks between processes.
-use std::fs::{File, OpenOptions, TryLockError};
+//! flock(2), POSIX record locks and leases between processes.
+use std::fs::{self, File, OpenOptions, TryLockError};
 use std::os::fd::AsRawFd;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, fcntl};
+use obuilder_tests::lease::{can_have_read_lease, take_read_lease};
+use obuilder_tests::observe::outcome;
 use obuilder_tests::process::forked;
 use obuilder_tests::{Twin, World};
 
@@ -233,4 +236,50 @@ fn interrupt_soon() {
 fn flock_waiting(file: &File) -> nix::Result<()> {
     // SAFETY: integers only.
     Errno::result(unsafe { libc::flock(file.as_raw_fd(), libc::LOCK_EX) }).map(drop)
+}
+
+#[test]
+fn a_lease_is_had_as_long_as_nobody_writes_and_keeps_writers_out() {
+    if !can_mount() {
+        return;
+    }
+    let twin = Twin::new(41_106);
+    let seen = twin.same(|dir| {
+        let path = dir.join("file");
+        fs::write(&path, "x").unwrap();
+        let reader = File::open(&path).unwrap();
+        // The open file that wrote it may be on its way to its end.
+        assert!(obuilder_tests::process::eventually(|| can_have_read_lease(&reader)));
+        let writer = OpenOptions::new().append(true).open(&path).unwrap();
+        let while_written = can_have_read_lease(&reader);
+        drop(writer);
+        assert!(obuilder_tests::process::eventually(|| take_read_lease(&reader).is_ok()));
+        let flags = libc::O_NONBLOCK;
+        let refused = OpenOptions::new().append(true).custom_flags(flags).open(&path).map(drop);
+        (while_written, outcome(refused), outcome(File::open(&path).map(drop)))
+    });
+    assert_eq!(seen, (false, "EAGAIN".to_owned(), "ok ()".to_owned()));
+}
+
+#[test]
+fn a_lease_taken_behind_the_mount_is_not_waited_for() {
+    if !can_mount() {
+        return;
+    }
+    let twin = Twin::new(41_106);
+    let below = twin.backing.join("file");
+    twin.user.run(|| {
+        fs::write(&below, "x").unwrap();
+        let held = File::open(&below).unwrap();
+        take_read_lease(&held).unwrap();
+        let path = twin.mounted.join("file");
+        let open = || outcome(OpenOptions::new().append(true).open(&path).map(drop));
+        assert_eq!(outcome(fs::read_to_string(&path)), "ok \"x\"");
+        assert_eq!(
+            [open(), outcome(nix::unistd::truncate(&path, 0).map_err(Into::into))],
+            ["EAGAIN", "EAGAIN"]
+        );
+        drop(held);
+        assert_eq!(open(), "ok ()");
+    });
 }

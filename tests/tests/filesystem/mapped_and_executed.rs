@@ -219,7 +219,6 @@ fn stores_to_a_shared_mapping_move_the_time_of_modification() {
 }
 
 #[test]
-#[ignore = "the kernel does not tell how long a mapping outlives its descriptor"]
 fn stores_to_a_mapping_that_outlives_its_descriptor_move_the_time_of_modification() {
     moves_as_natively(true);
 }

@@ -136,6 +136,53 @@ fn capabilities_go_with_a_change_as_natively_with_bytes_through_the_daemon() {
     capabilities_go_as_natively(&["-o", "nopassthrough"]);
 }
 
+/// What is left of `mode`, or of capabilities, that appear on `below` after `writer` has opened `path`, the same
+/// file, once it writes another byte.
+fn left_of_what_appeared(below: &Path, path: &Path, writer: &User, mode: u32) -> String {
+    fs::write(below, "content").unwrap();
+    chown(below, Some(44_061), Some(44_069)).unwrap();
+    fs::set_permissions(below, fs::Permissions::from_mode(0o666)).unwrap();
+    let file = writer.run(|| OpenOptions::new().read(true).write(true).open(path).unwrap());
+    writer.run(|| file.write_all_at(b"x", 0).unwrap());
+    User::new(44_061).run(|| fs::set_permissions(below, fs::Permissions::from_mode(mode)).unwrap());
+    assert!(Command::new("setcap").arg("cap_net_raw+ep").arg(below).status().unwrap().success());
+    writer.run(|| file.write_all_at(b"y", 1).unwrap());
+    let left = (fs::metadata(below).unwrap().mode() & 0o7777, capabilities(below));
+    fs::remove_file(below).unwrap();
+    format!("{:o}, capabilities {}", left.0, left.1)
+}
+
+fn what_appears_goes_as_natively(options: &[&str]) {
+    if !require(&[Need::Root, Need::Fuse, Need::Tool("setcap")]) {
+        return;
+    }
+    let world = World::new();
+    let native = world.scratch.dir("native").join("file");
+    let mount = world.mount_with(options);
+    let (below, seen) = (world.fallback.join("file"), mount.point().join("file"));
+    let in_group = User { uid: 44_063, gid: 44_069, groups: vec![] };
+    for writer in [User::new(0), User::new(44_061), in_group, User::new(44_064)] {
+        for mode in MODES {
+            assert_eq!(
+                left_of_what_appeared(&below, &seen, &writer, mode),
+                left_of_what_appeared(&native, &native, &writer, mode),
+                "{mode:o} written by {}; left: through the mount, right: natively",
+                writer.uid
+            );
+        }
+    }
+}
+
+#[test]
+fn bits_that_appear_behind_the_mount_go_with_the_next_write_of_who_has_the_file_open() {
+    what_appears_goes_as_natively(&[]);
+}
+
+#[test]
+fn bits_that_appear_behind_the_mount_go_with_the_next_write_through_the_daemon() {
+    what_appears_goes_as_natively(&["-o", "nopassthrough"]);
+}
+
 #[test]
 fn who_may_not_write_takes_no_set_id_bits_away() {
     if !can_mount() {
@@ -183,6 +230,9 @@ fn default_acls_and_the_umask_decide_what_new_objects_get() {
                 fs::create_dir(at("dir")).unwrap();
                 nix::unistd::mkfifo(&at("fifo"), nix::sys::stat::Mode::from_bits_truncate(0o666)).unwrap();
                 std::os::unix::fs::symlink("x", at("link")).unwrap();
+                let nameless =
+                    obuilder_tests::nameless::create(&dir.join(number.to_string()), 0o666).unwrap();
+                obuilder_tests::nameless::link(&nameless, &at("nameless")).unwrap();
                 fs::create_dir(at("dir").join("deeper")).map_err(|e| e.kind()).ok();
             }
         }

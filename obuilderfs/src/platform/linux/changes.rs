@@ -5,6 +5,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 
 use nix::errno::Errno;
+use parking_lot::Mutex;
 
 use super::handles::HandleKey;
 
@@ -22,9 +23,17 @@ const METADATA: usize = 24;
 /// Length of `struct fanotify_event_info_fid` before the handle: header 4, fsid 8.
 const INFO: usize = 12;
 
+/// How much of the queue is read at once.
+const BUFFER: usize = 16 * 1024;
+
 /// A queue of changes.
 #[derive(Debug)]
-pub(crate) struct Watch(OwnedFd);
+pub(crate) struct Watch {
+    queue: OwnedFd,
+    /// This process, which does not change: each look-up asks.
+    own: i32,
+    buffer: Mutex<Box<[u8]>>,
+}
 
 /// What the queue tells.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -57,12 +66,14 @@ impl Watch {
         let fd = unsafe { libc::fanotify_init(flags, (libc::O_RDONLY | libc::O_CLOEXEC) as u32) };
         Errno::result(fd)?;
         // SAFETY: the kernel has just given us this descriptor.
-        Ok(Self(unsafe { OwnedFd::from_raw_fd(fd) }))
+        let queue = unsafe { OwnedFd::from_raw_fd(fd) };
+        let own = std::process::id().cast_signed();
+        Ok(Self { queue, own, buffer: Mutex::new(vec![0; BUFFER].into()) })
     }
 
     /// Readable when there is something in the queue.
     pub(crate) fn fd(&self) -> BorrowedFd<'_> {
-        self.0.as_fd()
+        self.queue.as_fd()
     }
 
     /// From now on, changes on the file system that holds `object` are told.
@@ -73,20 +84,19 @@ impl Watch {
         let action = libc::FAN_MARK_ADD | libc::FAN_MARK_FILESYSTEM;
         // SAFETY: the path is a C string; the descriptors are open.
         let result = unsafe {
-            libc::fanotify_mark(self.0.as_raw_fd(), action, CHANGES, object.as_raw_fd(), c".".as_ptr())
+            libc::fanotify_mark(self.queue.as_raw_fd(), action, CHANGES, object.as_raw_fd(), c".".as_ptr())
         };
         Errno::result(result).map(drop)
     }
 
     /// Hands everything in the queue to `take`; what this process did itself only with `own_too`.
     pub(crate) fn drain(&self, own_too: bool, mut take: impl FnMut(Change)) {
-        let own = std::process::id().cast_signed();
-        let mut buffer = [0u8; 16 * 1024];
-        while let Ok(length @ 1..) = nix::unistd::read(&self.0, &mut buffer) {
+        let mut buffer = self.buffer.lock();
+        while let Ok(length @ 1..) = nix::unistd::read(&self.queue, &mut buffer) {
             let mut rest = &buffer[..length];
             while let Some((event, tail)) = split_event(rest) {
                 rest = tail;
-                if own_too || event.pid != own || event.lost {
+                if own_too || event.pid != self.own || event.lost {
                     event.tell(&mut take);
                 }
             }

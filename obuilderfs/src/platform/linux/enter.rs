@@ -16,9 +16,10 @@ use nix::sys::stat::Mode;
 use nix::unistd::{Pid, Uid, UnlinkatFlags, User, unlinkat};
 
 use super::mounts::mounted_at;
+use crate::answering::{self, Answer};
 use crate::fs::CONTROL_NAME;
 use crate::scoreboard::{Scoreboard, ScoreboardError};
-use crate::session::MOUNT_TYPE;
+use crate::session::{MOUNT_TYPE, Silent};
 
 /// What to run where, as whom.
 #[derive(Debug)]
@@ -35,6 +36,8 @@ pub(crate) enum EnterError {
     NotRoot,
     #[error("{}: no obuilderfs is mounted there", .0.display())]
     NotMounted(PathBuf),
+    #[error(transparent)]
+    Silent(#[from] Silent),
     #[error("uid {uid} has no link on the scoreboard {}; make one: ln -sfn HOME {}/{uid}", board.display(), board.display())]
     NoLink { uid: u32, board: PathBuf },
     #[error(transparent)]
@@ -59,6 +62,12 @@ pub(crate) fn enter(entering: &Entering) -> Result<u8, EnterError> {
     let mountpoint = given.canonicalize().map_err(|_| EnterError::NotMounted(given.clone()))?;
     let mounted = mounted_at(&mountpoint).filter(|mounted| mounted.kind == MOUNT_TYPE);
     let board = mounted.ok_or_else(|| EnterError::NotMounted(given.clone()))?.source;
+    let answer = answering::ask(&mountpoint);
+    match answer.map_err(|e| system("cannot ask", given)(Errno::try_from(e).unwrap_or(Errno::EIO)))? {
+        Answer::Given => {}
+        Answer::None => return Err(Silent(mountpoint).into()),
+        Answer::Dead => return Err(EnterError::NotMounted(given.clone())),
+    }
     let link = Scoreboard::open(&board)?.resolve(entering.uid)?;
     let home = link.ok_or(EnterError::NoLink { uid: entering.uid, board })?.target;
     let view = PrivateView::bind(&mountpoint, &home, entering.uid)?;

@@ -77,6 +77,18 @@ const NEEDED: [u32; 12] = [0, 1, 2, 3, 4, 6, 7, 9, 21, 27, 31, 32];
 /// # Errors
 /// As `capset(2)`.
 pub(crate) fn limit_capabilities() -> Result<(), Errno> {
+    keep_capabilities(&NEEDED)
+}
+
+/// Gives up every capability.
+///
+/// # Errors
+/// As `capset(2)`.
+pub(super) fn drop_capabilities() -> Result<(), Errno> {
+    keep_capabilities(&[])
+}
+
+fn keep_capabilities(kept: &[u32]) -> Result<(), Errno> {
     /// `_LINUX_CAPABILITY_VERSION_3` in `linux/capability.h`.
     const VERSION_3: u32 = 0x2008_0522;
     let header = [VERSION_3, 0];
@@ -84,8 +96,8 @@ pub(crate) fn limit_capabilities() -> Result<(), Errno> {
     // SAFETY: version 3 takes a header of two words and two blocks of three words.
     Errno::result(unsafe { libc::syscall(libc::SYS_capget, header.as_ptr(), held.as_mut_ptr()) })?;
     let mut needed = [0u32; 2];
-    for capability in NEEDED {
-        needed[capability as usize / 32] |= 1 << (capability % 32);
+    for capability in kept {
+        needed[*capability as usize / 32] |= 1 << (capability % 32);
     }
     for (block, needed) in held.iter_mut().zip(needed) {
         let [effective, permitted, inheritable] = block;

@@ -48,17 +48,30 @@ pub(crate) fn start(
         "fd={},rootmode=40000,user_id=0,group_id=0,allow_other,default_permissions",
         device.as_raw_fd()
     );
-    let mut flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV;
-    flags.set(MsFlags::MS_RDONLY, options.read_only);
-    flags.set(MsFlags::MS_NOEXEC, options.no_exec);
-    flags.set(MsFlags::MS_NOATIME, options.no_atime);
     let source = options.fsname.as_ref().map_or(source, Path::new);
-    mount(Some(source), mountpoint, Some(MOUNT_TYPE), flags, Some(data.as_str()))?;
+    mount(Some(source), mountpoint, Some(MOUNT_TYPE), flags(options), Some(data.as_str()))?;
     requests.connected(Kernel::new(&device)?);
     let acl = config.acl;
     Session::from_fd(requests, device.into(), acl, config).inspect_err(|_| {
         let _ = detach(mountpoint);
     })
+}
+
+fn flags(options: &Options) -> MsFlags {
+    let mut flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV;
+    flags.set(MsFlags::MS_RDONLY, options.read_only);
+    flags.set(MsFlags::MS_NOEXEC, options.no_exec);
+    flags.set(MsFlags::MS_NOATIME, options.no_atime);
+    flags
+}
+
+/// Gives the mount on `path` other flags.
+///
+/// # Errors
+/// As `mount(2)` with `MS_REMOUNT`.
+pub(crate) fn remount(path: &Path, options: &Options) -> Result<(), nix::errno::Errno> {
+    let none = None::<&str>;
+    mount(none, path, none, MsFlags::MS_REMOUNT | flags(options), none)
 }
 
 /// The uppermost mount on `path` (canonical) in this mount namespace.

@@ -11,6 +11,7 @@ use nix::sys::stat::{Mode, SFlag};
 use nix::sys::time::TimeSpec;
 use nix::unistd::{Gid, Uid};
 
+use super::leases::undisturbed;
 use crate::backing::{Stat, Time};
 
 /// How to open an object only to name it: no rights needed, nothing is read, no link is followed.
@@ -88,7 +89,7 @@ pub(crate) fn stat_at(dir: BorrowedFd<'_>, name: &OsStr) -> Result<Stat, Errno> 
         atime: time(raw.stx_atime),
         mtime: time(raw.stx_mtime),
         ctime: time(raw.stx_ctime),
-        btime: time(raw.stx_btime),
+        btime: (raw.stx_mask & libc::STATX_BTIME != 0).then(|| time(raw.stx_btime)),
     })
 }
 
@@ -126,6 +127,14 @@ pub(crate) fn open_plain(
     Errno::result(fd)?;
     // SAFETY: the kernel has just given us this descriptor.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// Makes and opens a file in `dir` that has no name; with `O_EXCL` in `flags` it will never have one.
+///
+/// # Errors
+/// As `openat(2)` with `O_TMPFILE`; `EOPNOTSUPP` where the file system has no such files.
+pub(crate) fn create_nameless(dir: BorrowedFd<'_>, flags: OFlag, mode: u32) -> Result<OwnedFd, Errno> {
+    open_plain(dir, OsStr::new("."), flags | OFlag::O_TMPFILE | OFlag::O_CLOEXEC, mode & 0o7777)
 }
 
 /// Sets the permission bits of the object.
@@ -172,7 +181,7 @@ pub(crate) fn readlink(fd: BorrowedFd<'_>) -> Result<OsString, Errno> {
 /// # Errors
 /// As `open(2)` for writing and `ftruncate(2)`; `EAGAIN` if somebody has a lease on it.
 pub(crate) fn truncate(fd: BorrowedFd<'_>, length: i64) -> Result<(), Errno> {
-    let file = reopen(fd, OFlag::O_WRONLY | OFlag::O_NONBLOCK)?;
+    let file = undisturbed(|| reopen(fd, OFlag::O_WRONLY | OFlag::O_NONBLOCK))?;
     nix::unistd::ftruncate(file, length)
 }
 

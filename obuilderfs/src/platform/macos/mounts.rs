@@ -98,6 +98,14 @@ pub(crate) fn detach(path: &Path) -> Result<(), Errno> {
     unmount(path, MntFlags::MNT_FORCE)
 }
 
+/// macFUSE changes nothing of a mount.
+///
+/// # Errors
+/// `ENOTSUP`.
+pub(crate) fn remount(_path: &Path, _options: &Options) -> Result<(), Errno> {
+    Err(Errno::ENOTSUP)
+}
+
 /// launchd asks for no word of readiness.
 ///
 /// # Errors

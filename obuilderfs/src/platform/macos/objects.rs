@@ -124,6 +124,14 @@ pub(crate) fn open_plain(
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
+/// No file is without a name here.
+///
+/// # Errors
+/// `ENOTSUP`.
+pub(crate) fn create_nameless(_dir: BorrowedFd<'_>, _flags: OFlag, _mode: u32) -> Result<OwnedFd, Errno> {
+    Err(Errno::ENOTSUP)
+}
+
 /// The object's metadata.
 ///
 /// # Errors
@@ -157,7 +165,7 @@ fn convert(raw: &libc::stat) -> Stat {
         atime: time(raw.st_atime, raw.st_atime_nsec),
         mtime: time(raw.st_mtime, raw.st_mtime_nsec),
         ctime: time(raw.st_ctime, raw.st_ctime_nsec),
-        btime: time(raw.st_birthtime, raw.st_birthtime_nsec),
+        btime: Some(time(raw.st_birthtime, raw.st_birthtime_nsec)),
     }
 }
 
