@@ -1,7 +1,7 @@
 //! What the file system and a build step cost, side by side with doing without them.
 //!
-//! `cargo run --release -p obuilder-benches [-- TABLE] [ROUNDS]`, as root, where TABLE is one of requests, roundtrip,
-//! filesystem, data, parallel, jobs, steps, stores, builds, clones and backends. Every
+//! `cargo run --release -p obuilder-benches [-- TABLE…] [ROUNDS]`, as root; the tables are requests, roundtrip,
+//! filesystem, data, parallel, jobs, steps, stores, builds, clones, backends, containers and copying. Every
 //! round measures each variant once, in turn, so that a busy machine is busy for all of them alike: trust the
 //! ratios and the minima.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout, clippy::print_stderr)]
@@ -9,6 +9,8 @@
 mod backends;
 mod builds;
 mod clones;
+mod containers;
+mod copying;
 mod data;
 mod disks;
 mod filesystem;
@@ -18,6 +20,7 @@ mod place;
 mod requests;
 mod roundtrip;
 mod samples;
+mod started;
 mod steps;
 mod stores;
 mod usage;
@@ -67,6 +70,12 @@ fn main() -> ExitCode {
     }
     if wants("stores") {
         stores::run(rounds);
+    }
+    if wants("containers") {
+        containers::run(rounds);
+    }
+    if wants("copying") {
+        copying::run(rounds.min(7));
     }
     ExitCode::SUCCESS
 }

@@ -4,7 +4,7 @@
 //! stored log where it is not run again), and whether its result was saved or found.
 //!
 //! Builds that run at the same time share their steps: whoever wants a result that is in the making joins the
-//! one [`job`] that makes it.
+//! one `job` that makes it.
 mod base;
 mod claim;
 mod copy;

@@ -1,4 +1,5 @@
 //! Base images: where `(from NAME)` comes from.
+mod compression;
 pub(crate) mod docker;
 pub mod environment;
 mod home;

@@ -1,8 +1,8 @@
 //! Results of steps, by id: each a directory that never changes once it is kept.
 //!
-//! A backend says how a directory is made, cloned and thrown away ([`directory`]); all else is the same for
-//! every store: who may make what ([`lock`]), what is remembered ([`database`]), what a power failure may have
-//! taken ([`unsynced`]), and what a killed process has left behind.
+//! A backend says how a directory is made, cloned and thrown away (`directory`); all else is the same for
+//! every store: who may make what (`lock`), what is remembered (`database`), what a power failure may have
+//! taken (`unsynced`), and what a killed process has left behind.
 pub mod auto;
 mod backend;
 mod btrfs;
@@ -155,11 +155,10 @@ pub trait Store: Send + Sync {
     /// The name of the cache volume that the store calls `name`.
     fn cache_title(&self, name: &OsStr) -> OsString;
 
-    /// Removes the cache volume that the store calls `name`. What steps that run just now have put into their
-    /// clones of it is lost when they end.
+    /// Removes the cache volume that the store calls `name`.
     ///
     /// # Errors
-    /// There is none, or it cannot be removed.
+    /// There is none, a step is using it, or it cannot be removed.
     fn delete_cache(&self, name: &OsStr) -> Result<(), StoreError>;
 
     /// The names of the base images that lie in the store, in `base-image`, as those of OBuilder's Mac workers do.

@@ -8,6 +8,7 @@ mod data;
 pub(crate) mod descent;
 pub mod digest;
 mod error;
+pub(crate) mod interrupt;
 pub mod remove;
 pub(crate) mod rooted;
 mod same;

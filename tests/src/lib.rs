@@ -11,6 +11,7 @@ pub mod compare;
 pub mod containers;
 pub mod copying;
 pub mod handles;
+pub mod killing;
 pub mod lease;
 pub mod listing;
 pub mod memory;

@@ -45,6 +45,9 @@ impl Build<'_> {
         copy: &Copy,
     ) -> Result<Made, BuildError> {
         let source = self.source(context, &copy.from).await?;
+        if let Source::Context(dir) = &source {
+            self.check_store_is_apart(dir, copy)?;
+        }
         let items = self.items(&source, copy).await?;
         let input = context.copy(base.id.clone(), items, &copy.dst);
         let id = input.id()?;
@@ -62,6 +65,23 @@ impl Build<'_> {
         let stage = self.workshop.store.find(id)?.ok_or_else(unknown)?;
         let tree = off_thread(self.cancel, move || stage.tree()).await??;
         Ok(Source::Stage(Arc::new(tree)))
+    }
+
+    /// Checks that no source holds the store: its files change while they are copied, and with each build.
+    fn check_store_is_apart(&self, source: &Path, copy: &Copy) -> Result<(), BuildError> {
+        let Ok(store) = self.workshop.store.dir().canonicalize() else { return Ok(()) };
+        for src in &copy.src {
+            let Ok(item) =
+                source.join(Path::new(src).strip_prefix("/").unwrap_or(Path::new(src))).canonicalize()
+            else {
+                continue;
+            };
+            let Ok(below) = store.strip_prefix(&item) else { continue };
+            if !below.iter().any(|name| copy.exclude.iter().any(|excluded| excluded == name)) {
+                return Err(BuildError::StoreInSource { source_path: src.clone(), store });
+            }
+        }
+        Ok(())
     }
 
     /// Lists the sources. Those in a result are named as its steps saw them.

@@ -52,19 +52,11 @@ impl Backend for Subvolumes {
         }
     }
 
-    /// Makes directories of the subvolumes that a step made: no snapshot reaches into them.
     fn finish(&self, draft: &Path, _base: Option<&Path>) -> Result<(), StoreError> {
-        if is_read_only(draft)?.is_none() {
-            return Ok(());
+        match is_read_only(draft)? {
+            Some(_) => keep_nested(draft, &draft.join("nested")),
+            None => Ok(()),
         }
-        let nested = subvolume::nested(draft);
-        for subvolume in nested.map_err(|e| StoreError::io("look for subvolumes in", draft, e))? {
-            let copy = draft.join("nested");
-            clone_tree(&subvolume, &copy, None)?;
-            self.discard(&subvolume)?;
-            rename("put in place", &copy, &subvolume)?;
-        }
-        Ok(())
     }
 
     /// It is read-only only afterwards, as btrfs moves no read-only subvolume to another directory.
@@ -114,32 +106,54 @@ impl Backend for Subvolumes {
     }
 
     fn discard(&self, dir: &Path) -> Result<(), StoreError> {
-        match subvolume::destroy(dir) {
-            Ok(()) => return Ok(()),
-            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
-            // It is no subvolume, or only the superuser may remove one as a whole.
-            Err(error) if matches!(error.raw_os_error(), Some(libc::EINVAL | libc::EPERM)) => {}
-            Err(error) => return Err(StoreError::io("remove", dir, error)),
-        }
-        if dir.is_dir() && !dir.is_symlink() {
-            unseal(dir)?;
-        }
-        Ok(remove_tree(dir)?)
+        discard(dir)
     }
 
-    /// btrfs frees subvolumes in the background, also those that others removed.
     fn reclaim(&self, dir: &Path) -> Result<(), StoreError> {
-        let begun = Instant::now();
-        while !subvolume::reclaimed(dir).map_err(|e| StoreError::io("free space on", dir, e))? {
-            if begun.elapsed() > LONGEST_RECLAIM {
-                return Err(StoreError::io("free space on", dir, ErrorKind::TimedOut));
-            }
-            thread::sleep(Duration::from_millis(10));
-        }
-        // What was freed is counted with the next transaction.
-        let synced = File::open(dir).and_then(|dir| sync_file_system(&dir));
-        synced.map_err(|e| StoreError::io("sync", dir, e))
+        reclaim(dir)
     }
+}
+
+/// Makes directories of the subvolumes that a step made in the subvolume `tree`: no snapshot reaches into them.
+/// `spare` is a name on the same file system that is free.
+pub(super) fn keep_nested(tree: &Path, spare: &Path) -> Result<(), StoreError> {
+    let nested = subvolume::nested(tree).map_err(|e| StoreError::io("look for subvolumes in", tree, e))?;
+    for place in nested {
+        unseal(&place)?;
+        rename("take away", &place, spare)?;
+        clone_tree(spare, &place, None)?;
+        discard(spare)?;
+    }
+    Ok(())
+}
+
+/// Removes a subvolume, or what serves as one.
+fn discard(dir: &Path) -> Result<(), StoreError> {
+    match subvolume::destroy(dir) {
+        Ok(()) => return Ok(()),
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+        // It is no subvolume, or only the superuser may remove one as a whole.
+        Err(error) if matches!(error.raw_os_error(), Some(libc::EINVAL | libc::EPERM)) => {}
+        Err(error) => return Err(StoreError::io("remove", dir, error)),
+    }
+    if dir.is_dir() && !dir.is_symlink() {
+        unseal(dir)?;
+    }
+    Ok(remove_tree(dir)?)
+}
+
+/// Waits until what was removed is free: btrfs frees subvolumes in the background, also those that others removed.
+pub(super) fn reclaim(dir: &Path) -> Result<(), StoreError> {
+    let begun = Instant::now();
+    while !subvolume::reclaimed(dir).map_err(|e| StoreError::io("free space on", dir, e))? {
+        if begun.elapsed() > LONGEST_RECLAIM {
+            return Err(StoreError::io("free space on", dir, ErrorKind::TimedOut));
+        }
+        thread::sleep(Duration::from_millis(10));
+    }
+    // What was freed is counted with the next transaction.
+    let synced = File::open(dir).and_then(|dir| sync_file_system(&dir));
+    synced.map_err(|e| StoreError::io("sync", dir, e))
 }
 
 /// Makes an empty subvolume.

@@ -109,9 +109,30 @@ impl Shelf {
         self.backend.names(&self.layout.caches())
     }
 
-    /// Removes the volume `name`, so called in the store. Steps that work on clones of it lose them at their end.
+    /// Removes the volume `name`, so called in the store, unless a step works on a clone of it.
     pub(super) fn remove_volume(&self, name: &OsStr) -> Result<(), StoreError> {
-        let _lock = self.locks.exclusive(&lock_name(name))?;
+        let lock = self.locks.exclusive(&lock_name(name))?;
+        if self.is_in_use(name)? {
+            return Err(StoreError::CacheInUse { name: name.to_owned() });
+        }
+        self.drop_volume(name, &lock)
+    }
+
+    /// Whether a step works on a clone of the volume `name`. None begins while its lock is held.
+    fn is_in_use(&self, name: &OsStr) -> Result<bool, StoreError> {
+        for clone in self.backend.names(&self.layout.cache_clones())? {
+            let rest =
+                clone.as_bytes().strip_suffix(name.as_bytes()).and_then(|rest| rest.strip_suffix(b"-"));
+            let is_of_it = rest.is_some_and(|number| number.iter().all(u8::is_ascii_digit));
+            if is_of_it && self.locks.try_exclusive(&clone_lock(&clone))?.is_none() {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Removes the volume `name`, whose lock is held. Steps that work on clones of it lose them at their end.
+    pub(super) fn drop_volume(&self, name: &OsStr, _lock: &Held) -> Result<(), StoreError> {
         let (away, _held) = self.place(name)?;
         self.backend.take_volume_away(&self.layout.cache(name), &away)?;
         self.backend.discard(&away)

@@ -1,7 +1,10 @@
-//! Plain directories, on any file system. Where it can share blocks between files, clones cost no data.
+//! Plain directories, on any file system. Where it can share blocks between files, clones cost no data; the trees
+//! in them are subvolumes where it has those.
 //!
 //! Elsewhere results can share whole files with what they were made from. A step never works on such a file: its
 //! draft is a clone, whose files are its own until it is kept.
+mod tree;
+
 use std::collections::HashMap;
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, DirBuilder};
@@ -42,6 +45,11 @@ impl Directories {
         Self { sharing }
     }
 
+    /// Whether results share whole files: no link leads from one subvolume to another, so their trees are none.
+    fn links_files(&self) -> bool {
+        self.sharing != Sharing::Copy
+    }
+
     /// Directories for a store in `dir`, which need not be there yet, whose files share blocks.
     pub(super) fn with_reflinks(dir: &Path) -> Result<Self, StoreError> {
         let there = nearest(dir);
@@ -55,18 +63,24 @@ impl Directories {
 impl Backend for Directories {
     fn create(&self, draft: &Path) -> Result<(), StoreError> {
         make(draft)?;
-        make(&draft.join("rootfs"))
+        let rootfs = draft.join("rootfs");
+        if self.links_files() { make(&rootfs) } else { tree::make(&rootfs) }
     }
 
     fn snapshot(&self, base: &Path, draft: &Path) -> Result<(), StoreError> {
         make(draft)?;
-        clone_tree(&base.join("rootfs"), &draft.join("rootfs"), None)?;
+        let [from, to] = [base, draft].map(|dir| dir.join("rootfs"));
+        if self.links_files() {
+            clone_tree(&from, &to, None)?;
+        } else {
+            tree::clone(&from, &to)?;
+        }
         copy_env(base, draft)
     }
 
     fn finish(&self, draft: &Path, base: Option<&Path>) -> Result<(), StoreError> {
         let alike = match self.sharing {
-            Sharing::Copy => return Ok(()),
+            Sharing::Copy => return tree::finish(&draft.join("rootfs"), &draft.join("spare")),
             Sharing::Hardlink => Alike::Bytes,
             Sharing::HardlinkUnsafe => Alike::Size,
         };
@@ -92,12 +106,12 @@ impl Backend for Directories {
     }
 
     fn create_volume(&self, dir: &Path, owner: (u32, u32)) -> Result<(), StoreError> {
-        make(dir)?;
+        tree::make(dir)?;
         cache::own(dir, owner)
     }
 
     fn clone_volume(&self, volume: &Path, clone: &Path) -> Result<(), StoreError> {
-        Ok(clone_tree(volume, clone, None)?)
+        tree::clone(volume, clone)
     }
 
     fn move_volume(&self, from: &Path, to: &Path) -> Result<(), StoreError> {
@@ -105,11 +119,13 @@ impl Backend for Directories {
     }
 
     fn discard(&self, dir: &Path) -> Result<(), StoreError> {
+        tree::destroy(dir);
+        tree::destroy(&dir.join("rootfs"));
         Ok(remove_tree(dir)?)
     }
 
-    fn reclaim(&self, _dir: &Path) -> Result<(), StoreError> {
-        Ok(())
+    fn reclaim(&self, dir: &Path) -> Result<(), StoreError> {
+        tree::reclaim(dir)
     }
 }
 

@@ -1,4 +1,5 @@
 //! Why a store could not do what it was asked, in words for the person at the terminal.
+use std::ffi::OsString;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -158,6 +159,12 @@ pub enum StoreError {
         /// The result.
         id: StepId,
     },
+    /// A cache volume cannot be removed as a step works on a clone of it just now.
+    #[error("cannot delete the cache {}: a build is using it; try again when it is done", .name.display())]
+    CacheInUse {
+        /// As the store calls it.
+        name: OsString,
+    },
 }
 
 impl StoreError {
@@ -183,6 +190,10 @@ fn explain_database(error: &rusqlite::Error) -> String {
     use rusqlite::ErrorCode::{
         CannotOpen, DatabaseBusy, DatabaseCorrupt, DiskFull, NotADatabase, PermissionDenied, ReadOnly,
     };
+    if let rusqlite::Error::SqlInputError { msg, .. } = error {
+        let what = "its table is not that of a store";
+        return format!("{what} ({msg}); move it away, and it is made anew from the results");
+    }
     let known = match error.sqlite_error_code() {
         Some(DiskFull) => "no space left on the device that holds it",
         Some(ReadOnly | PermissionDenied | CannotOpen) => "it cannot be opened for writing",

@@ -59,9 +59,10 @@ impl Shelf {
     }
 
     fn drop_doubtful_volume(&self, name: &OsStr, doubtful: &Note) -> Result<(), StoreError> {
+        let lock = self.locks.exclusive(&lock_name(name))?;
         if doubtful.is_open() && self.backend.volume(&self.layout.cache(name))?.is_some() {
             tracing::warn!(?name, "dropped a cache that may have been spoilt by a power failure");
-            self.remove_volume(name)?;
+            self.drop_volume(name, &lock)?;
         }
         doubtful.settle()
     }

@@ -7,6 +7,8 @@ macro_rules! on_each_backend {
         on_backend! { hardlinks Hardlinks: $($name)* }
         on_backend! { hardlinks_unsafe HardlinksUnsafe: $($name)* }
         #[cfg(target_os = "linux")]
+        on_backend! { directories_on_btrfs_needs_root OnBtrfs: $($name)* }
+        #[cfg(target_os = "linux")]
         on_backend! { btrfs_needs_root Btrfs: $($name)* }
         #[cfg(target_os = "linux")]
         on_backend! { xfs_needs_root Xfs: $($name)* }
@@ -42,6 +44,7 @@ mod faults;
 mod hardlinks;
 mod keeping;
 mod kinds;
+mod on_btrfs;
 mod opening;
 mod overlayfs;
 mod registry;

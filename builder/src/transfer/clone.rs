@@ -25,6 +25,7 @@ use nix::sys::stat::{FileStat, Mode, fstat, mkdirat};
 
 use super::TransferError;
 use super::descent::{DIRECTORY, Descent, Entry, entries, lstat};
+use super::interrupt;
 use super::system::Reflink;
 use crew::{Crew, Portion};
 use links::Links;
@@ -166,6 +167,7 @@ impl<'a> Cloning<'a> {
 
     fn entry(&mut self, entry: &Entry) -> Result<(), TransferError> {
         let name = entry.name.as_c_str();
+        interrupt::check().map_err(|e| self.unread(name, e))?;
         let kind = match entry.kind {
             Some(kind) => kind,
             None => self.kind(name)?,

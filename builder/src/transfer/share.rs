@@ -18,6 +18,7 @@ use nix::unistd::linkat;
 
 use super::TransferError;
 use super::descent::{DIRECTORY, Descent, Entry, entries};
+use super::interrupt;
 use super::same::{same_bytes, same_metadata};
 
 /// When two files count as the same. Owner, mode, time of change and extended attributes are the same in any case.
@@ -90,6 +91,7 @@ impl Sharing<'_> {
 
     fn entry(&mut self, entry: &Entry) -> Result<(), TransferError> {
         let name = entry.name.as_c_str();
+        interrupt::check().map_err(|e| self.failed("read", name, e))?;
         match entry.kind {
             Some(Type::File) | None => match self.file(name) {
                 Ok(shared) => {

@@ -6,7 +6,9 @@
 
 mod bad_input;
 mod bad_input_table;
+mod bad_sources;
 mod bad_specs;
+mod bad_stores;
 mod cleaning_up;
 mod copying;
 mod environment;
@@ -17,6 +19,7 @@ mod several_at_once;
 mod sharing_a_store;
 mod store_commands;
 mod store_kinds;
+mod tour;
 mod zfs;
 
 use obuilder_tests::build::Ended;

@@ -18,6 +18,8 @@ pub(super) enum Kind {
     Directories,
     Hardlinks,
     HardlinksUnsafe,
+    /// Directories whose trees are subvolumes.
+    OnBtrfs,
     Btrfs,
     Xfs,
     Overlayfs,
@@ -29,7 +31,7 @@ impl Kind {
     pub(super) fn can_be_made(self) -> bool {
         match self {
             #[cfg(target_os = "linux")]
-            Self::Btrfs => crate::transfer::trees::mounts::can_make_btrfs(),
+            Self::Btrfs | Self::OnBtrfs => crate::transfer::trees::mounts::can_make_btrfs(),
             #[cfg(target_os = "linux")]
             Self::Xfs => crate::transfer::trees::mounts::can_make_xfs(),
             Self::Overlayfs => crate::transfer::trees::require_root(),
@@ -44,7 +46,7 @@ impl Kind {
 impl Kind {
     /// Whether its stores are on a file system made for them.
     fn has_a_disk(self) -> bool {
-        matches!(self, Self::Btrfs | Self::Xfs | Self::Overlayfs)
+        matches!(self, Self::OnBtrfs | Self::Btrfs | Self::Xfs | Self::Overlayfs)
     }
 }
 
@@ -65,7 +67,7 @@ impl Site {
             let dir = temp.path().join("mnt");
             fs::create_dir(&dir).unwrap();
             assert!(match kind {
-                Kind::Btrfs => mounts::btrfs(&dir),
+                Kind::Btrfs | Kind::OnBtrfs => mounts::btrfs(&dir),
                 Kind::Xfs => mounts::xfs(&dir),
                 _ => mounts::tmpfs(&dir, "512m"),
             });
@@ -85,6 +87,7 @@ impl Site {
             Kind::Directories | Kind::Hardlinks | Kind::HardlinksUnsafe => {
                 StoreUrl::Rsync(self.temp.path().join("store"))
             }
+            Kind::OnBtrfs => StoreUrl::Rsync(self.temp.path().join("mnt/store")),
             Kind::Btrfs => StoreUrl::Btrfs(self.temp.path().join("mnt/store")),
             Kind::Xfs => StoreUrl::Xfs(self.temp.path().join("mnt/store")),
             Kind::Overlayfs => StoreUrl::Overlayfs(self.temp.path().join("mnt/store")),

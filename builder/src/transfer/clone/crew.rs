@@ -9,6 +9,7 @@ use std::thread::{Builder, Scope};
 use parking_lot::{Condvar, Mutex};
 
 use super::super::TransferError;
+use super::super::interrupt;
 use super::super::system::Reflink;
 use super::{Cloning, Whole};
 
@@ -143,9 +144,10 @@ fn hire<'scope, 'env>(whole: &'env Whole<'env>, scope: &'scope Scope<'scope, 'en
     for _ in 1..THREADS {
         let place = Place::take();
         let Some(place) = place else { return };
+        let unwanted = interrupt::current();
         let helper = move || {
             let _place = place;
-            whole.crew.help(whole);
+            interrupt::as_wanted(unwanted, || whole.crew.help(whole));
         };
         if Builder::new().name("clone".to_owned()).spawn_scoped(scope, helper).is_err() {
             return;
