@@ -176,6 +176,10 @@ on_backend! { hardlinks_needs_strace Hardlinks:
     a_store_whose_builder_was_killed_at_any_call_is_whole
     a_store_any_call_of_which_failed_is_whole
 }
+on_backend! { directories_on_btrfs_needs_root_and_strace OnBtrfs:
+    a_store_whose_builder_was_killed_at_any_call_is_whole
+    a_store_any_call_of_which_failed_is_whole
+}
 on_backend! { btrfs_needs_root_and_strace Btrfs:
     a_store_whose_builder_was_killed_at_any_call_is_whole
     a_store_any_call_of_which_failed_is_whole

@@ -57,17 +57,19 @@ fn a_result_that_is_not_whole_is_made_again(kind: Kind) {
     assert_eq!(fs::read_to_string(made.log()).unwrap(), "log 1");
 }
 
-fn a_chain_of_200_steps_has_what_each_of_them_made(kind: Kind) {
+fn a_long_chain_of_steps_has_what_each_of_them_made(kind: Kind) {
+    // More than one tree has layers; zfs-fuse takes its time, and knows no such number.
+    let steps = if kind == Kind::Zfs { 50 } else { 200 };
     let case = Case::new(kind);
-    for number in 1..=200 {
+    for number in 1..=steps {
         case.make(number, (number > 1).then(|| number - 1));
     }
-    let last = tree(&*case.store, 200);
-    assert_eq!(fs::read_dir(&last).unwrap().count(), 200);
+    let last = tree(&*case.store, steps);
+    assert_eq!(fs::read_dir(&last).unwrap().count(), usize::from(steps));
     assert_eq!(fs::read_to_string(last.join("1")).unwrap(), "file 1");
-    assert_eq!(case.rows().len(), 200);
+    assert_eq!(case.rows().len(), usize::from(steps));
     drop(last);
-    assert_eq!(crate::store::removal::delete(&*case.store, &id(1), |_| ()).unwrap(), 200);
+    assert_eq!(crate::store::removal::delete(&*case.store, &id(1), |_| ()).unwrap(), usize::from(steps));
     assert!(case.names("result").is_empty());
 }
 
@@ -92,6 +94,6 @@ on_each_backend! {
     a_dropped_draft_leaves_nothing
     a_base_that_is_not_there_is_named_and_nothing_is_left
     a_result_that_is_not_whole_is_made_again
-    a_chain_of_200_steps_has_what_each_of_them_made
+    a_long_chain_of_steps_has_what_each_of_them_made
     names_of_odd_bytes_and_all_kinds_of_files_stay_as_they_are
 }

@@ -61,6 +61,8 @@ const MEANINGS: &[(&str, Kind)] = &[
     ("no space left", Kind::Full),
     ("quota exceeded", Kind::Full),
     ("read-only", Kind::ReadOnly),
+    // Two that mount at the same moment make it, and one of them is not the first.
+    ("failed to create mountpoint", Kind::Busy),
 ];
 
 impl Failure {
@@ -107,6 +109,8 @@ mod tests {
             ("cannot create 'tank/a': dataset already exists", Kind::Exists),
             ("cannot rename 'tank/a': dataset is busy", Kind::Busy),
             ("cannot unmount '/tank/a': pool or dataset is busy", Kind::Busy),
+            ("cannot mount '/tank/a': failed to create mountpoint", Kind::Busy),
+            ("cannot mount '/tank/a': failed to create mountpoint: Read-only file system", Kind::ReadOnly),
             ("umount: /m: target is busy.\ncannot unmount '/m': umount failed", Kind::Busy),
             ("cannot destroy 'tank/a': filesystem has dependent clones\nuse '-R' to", Kind::HasClones),
             ("cannot mount 'tank/a': filesystem already mounted", Kind::Mounted),
