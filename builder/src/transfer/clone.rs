@@ -2,7 +2,7 @@
 //!
 //! Where the file system can share blocks (btrfs, xfs, APFS), a file costs no data at all. Whatever is equal
 //! to what creation gives anyway (owner, mode) is not set again: a step pays for each call on each file.
-//! A large tree is cloned by several threads ([`crew`]).
+//! A large tree is cloned by several threads (`crew`).
 mod crew;
 mod links;
 mod metadata;
