@@ -1,11 +1,18 @@
 //! What the file system and a build step cost, side by side with doing without them.
 //!
-//! `cargo run --release -p obuilder-benches [-- requests|roundtrip|filesystem|data|parallel|jobs|steps|stores] [ROUNDS]`, as root. Every
+//! `cargo run --release -p obuilder-benches [-- TABLE…] [ROUNDS]`, as root; the tables are requests, roundtrip,
+//! filesystem, data, parallel, jobs, steps, stores, builds, clones, backends, containers and copying. Every
 //! round measures each variant once, in turn, so that a busy machine is busy for all of them alike: trust the
 //! ratios and the minima.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout, clippy::print_stderr)]
 
+mod backends;
+mod builds;
+mod clones;
+mod containers;
+mod copying;
 mod data;
+mod disks;
 mod filesystem;
 mod jobs;
 mod parallel;
@@ -13,6 +20,7 @@ mod place;
 mod requests;
 mod roundtrip;
 mod samples;
+mod started;
 mod steps;
 mod stores;
 mod usage;
@@ -51,8 +59,23 @@ fn main() -> ExitCode {
     if wants("steps") {
         steps::run(rounds);
     }
+    if wants("builds") {
+        builds::run(rounds.min(5));
+    }
+    if wants("backends") {
+        backends::run(rounds.min(10));
+    }
+    if wants("clones") {
+        clones::run(rounds.min(7));
+    }
     if wants("stores") {
         stores::run(rounds);
+    }
+    if wants("containers") {
+        containers::run(rounds);
+    }
+    if wants("copying") {
+        copying::run(rounds.min(7));
     }
     ExitCode::SUCCESS
 }

@@ -6,6 +6,7 @@ use std::process::Command;
 use obuilder_tests::{BuildUser, Scratch, binary};
 
 use crate::samples::{Samples, print_heading, print_row};
+use crate::started::{self, Started};
 use crate::usage::{Usage, measure};
 
 /// A source tree, a store, and specs made up as they are needed.
@@ -90,9 +91,8 @@ fn held(what: &str, measured: &Samples, target: f64) {
     println!("{what}: {median:.1} ms, target {target:.0} ms: {verdict}");
 }
 
-/// Counts what is started, as strace(1) sees it: this does not depend on the machine's speed.
+/// Counts what is started.
 fn processes(builds: &Builds) {
-    let trace = builds.path("trace");
     println!("\n{:<28} {:>10} {:>10} {:>10}", "started", "processes", "threads", "programs");
     let cached = builds.command(10, "warm");
     for (name, command) in [
@@ -100,19 +100,11 @@ fn processes(builds: &Builds) {
         ("11 steps", builds.command(11, "traced-11")),
         ("10 cached steps", cached),
     ] {
-        let mut traced = Command::new("strace");
-        traced.args(["-f", "-qq", "-e", "trace=process", "-o"]).arg(&trace).arg(command.get_program());
-        traced.args(command.get_args());
-        if !traced.output().is_ok_and(|out| out.status.success()) {
-            println!("{name:<28} not counted: strace is missing or failed");
-            continue;
+        match started::count(&command, &builds.path("trace")) {
+            Some(Started { processes, threads, programs }) => {
+                println!("{name:<28} {processes:>10} {threads:>10} {programs:>10}");
+            }
+            None => println!("{name:<28} not counted: strace is missing or failed"),
         }
-        let text = fs::read_to_string(&trace).expect("trace");
-        let made =
-            |line: &&str| ["clone(", "clone3(", "fork(", "vfork("].iter().any(|call| line.contains(call));
-        let calls: Vec<&str> = text.lines().filter(made).filter(|line| !line.contains("resumed")).collect();
-        let threads = calls.iter().filter(|line| line.contains("CLONE_THREAD")).count();
-        let programs = text.lines().filter(|line| line.contains("execve") && line.ends_with("= 0")).count();
-        println!("{name:<28} {:>10} {threads:>10} {programs:>10}", calls.len() - threads);
     }
 }

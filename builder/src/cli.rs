@@ -21,11 +21,11 @@ mod log;
 mod logging;
 mod ls;
 mod macos;
-#[cfg(target_os = "linux")]
 mod place;
 mod prune;
 mod rights;
 mod signals;
+mod store;
 mod users;
 
 use std::ffi::OsString;
@@ -70,6 +70,8 @@ enum Command {
     Clean(clean::Clean),
     /// Tell and mend what differs in a store
     Doctor(doctor::Doctor),
+    /// Copy and check stores as a whole
+    Store(store::Stores),
     /// Print a spec, laid out
     Fmt(fmt::Fmt),
     /// Check that this machine can build
@@ -97,6 +99,7 @@ pub fn main(args: impl Iterator<Item = OsString>) -> ExitCode {
         Command::Prune(command) => command.run(),
         Command::Clean(command) => command.run(),
         Command::Doctor(command) => command.run(),
+        Command::Store(command) => command.run(),
         Command::Fmt(command) => command.run(),
         #[cfg(target_os = "linux")]
         Command::Healthcheck(command) => command.run(),

@@ -4,7 +4,7 @@
 //! stored log where it is not run again), and whether its result was saved or found.
 //!
 //! Builds that run at the same time share their steps: whoever wants a result that is in the making joins the
-//! one [`job`] that makes it.
+//! one `job` that makes it.
 mod base;
 mod claim;
 mod copy;
@@ -57,7 +57,7 @@ use crate::store::{Finished, Store};
 ///     secrets: Vec::new(),
 /// };
 /// let id = builder.build(&order, &mut Log::new(std::io::stdout()), &Cancel::default()).await?;
-/// println!("{}", builder.store().find(&id)?.ok_or("deleted meanwhile")?.rootfs().display());
+/// println!("{}", builder.store().find(&id)?.ok_or("deleted meanwhile")?.tree()?.display());
 /// # Ok(())
 /// # }
 /// ```

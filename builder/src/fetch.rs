@@ -1,4 +1,5 @@
 //! Base images: where `(from NAME)` comes from.
+mod compression;
 pub(crate) mod docker;
 pub mod environment;
 mod home;
@@ -17,6 +18,7 @@ pub use images::Images;
 
 use crate::sandbox::{Cancel, Status};
 use crate::spec::printer::quoted_words;
+use crate::store::StoreError;
 use crate::transfer::TransferError;
 use environment::Environment;
 
@@ -81,6 +83,9 @@ pub enum FetchError {
         /// Why.
         error: io::Error,
     },
+    /// The store that it lies in cannot show it.
+    #[error(transparent)]
+    Store(#[from] StoreError),
     /// It could not be cloned.
     #[error(transparent)]
     Transfer(#[from] TransferError),

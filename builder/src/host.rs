@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 mod database;
 pub mod lock;
 #[cfg(test)]
-mod recording;
+pub(crate) mod recording;
 pub mod run;
 
 #[cfg(target_os = "linux")]

@@ -17,4 +17,4 @@ pub use error::ImageError;
 pub(crate) use lock::hold;
 pub use name::ImageName;
 pub use shelf::{Draft, Image, Shelf};
-pub use summary::{Summary, summary};
+pub use summary::{Summary, summary, summary_at};

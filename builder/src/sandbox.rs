@@ -10,11 +10,12 @@ use std::pin::Pin;
 
 use nix::sys::signal::Signal;
 
-use crate::host::HostError;
+use crate::host::{HostError, Process, names};
 use crate::spec::User;
 
 pub mod cancel;
 pub mod leftovers;
+mod length;
 pub mod login;
 pub mod mount;
 mod mount_point;
@@ -140,6 +141,17 @@ pub enum SandboxError {
         name: String,
         /// Who that is, in words.
         gecos: String,
+    },
+    /// The uid has no account, but somebody uses it.
+    #[error(
+        "uid {uid} has no account, and somebody runs processes as it: {}; choose a free one with --uid",
+        names(.running)
+    )]
+    ForeignProcesses {
+        /// The uid asked for.
+        uid: u32,
+        /// What runs as it.
+        running: Vec<Process>,
     },
     /// Our account's name exists, but not as we would make it.
     #[error("the account '{name}' has {field} {found}, not {wanted}; remove it and it is made anew")]

@@ -1,35 +1,47 @@
 //! Results of steps, by id: each a directory that never changes once it is kept.
 //!
-//! A backend says how a directory is made, cloned and thrown away ([`directory`]); all else is the same for
-//! every store: who may make what ([`lock`]), what is remembered ([`database`]), what a power failure may have
-//! taken ([`unsynced`]), and what a killed process has left behind.
+//! A backend says how a directory is made, cloned and thrown away (`directory`); all else is the same for
+//! every store: who may make what (`lock`), what is remembered (`database`), what a power failure may have
+//! taken (`unsynced`), and what a killed process has left behind.
+pub mod auto;
 mod backend;
 mod btrfs;
 mod cache;
+pub mod copying;
 mod database;
+mod deletion;
 mod directory;
 pub mod doctor;
 mod draft;
 mod entry;
 mod error;
 mod in_use;
+mod kind;
 mod layout;
 mod local;
 mod lock;
+mod overlayfs;
+mod recovery;
 pub mod removal;
 mod system;
+mod tree;
 mod unsynced;
 mod url;
+pub mod verify;
+mod zfs;
 
 use std::ffi::{OsStr, OsString};
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::step::StepId;
 
 pub use cache::Volume;
+pub use directory::Sharing;
 pub use entry::{Entry, Time};
 pub use error::StoreError;
+pub use tree::Tree;
 pub use url::{StoreUrl, UrlError};
 
 /// Opens the store at `url`, which is made if it is not there, and clears away what killed processes left in it.
@@ -37,7 +49,26 @@ pub use url::{StoreUrl, UrlError};
 /// # Errors
 /// The store cannot be made, read or written, or its database is damaged.
 pub fn open(url: &StoreUrl) -> Result<Arc<dyn Store>, StoreError> {
-    Ok(Arc::new(local::LocalStore::open(url.dir(), backend(url)?)?))
+    open_sharing(url, None)
+}
+
+/// The same, where results share files with what they were made from as `sharing` says, in a store of the kind rsync.
+///
+/// # Errors
+/// As [`open`], or the store is of another kind.
+pub fn open_sharing(url: &StoreUrl, sharing: Option<Sharing>) -> Result<Arc<dyn Store>, StoreError> {
+    let url = auto::choose(url)?.url;
+    let backend = match (sharing, &url) {
+        (None, _) => backend(&url)?,
+        (Some(sharing), StoreUrl::Rsync(_)) => {
+            kind::check(&url)?;
+            Arc::new(directory::Directories::sharing(sharing))
+        }
+        (Some(_), _) => return Err(StoreError::NotRsync { url }),
+    };
+    let store = local::LocalStore::open(url.dir(), backend)?;
+    kind::mark(&url)?;
+    Ok(Arc::new(store))
 }
 
 /// The same for a store that must be there already.
@@ -45,14 +76,22 @@ pub fn open(url: &StoreUrl) -> Result<Arc<dyn Store>, StoreError> {
 /// # Errors
 /// As [`open`], or there is none.
 pub fn open_existing(url: &StoreUrl) -> Result<Arc<dyn Store>, StoreError> {
-    if layout::is_store(url.dir()) { open(url) } else { Err(StoreError::NoStore { url: url.clone() }) }
+    match backend(url)?.is_store(url.dir())? {
+        true => open(url),
+        false => Err(StoreError::NoStore { url: url.clone() }),
+    }
 }
 
 /// What makes and removes the directories of the store at `url`.
-fn backend(url: &StoreUrl) -> Result<Box<dyn backend::Backend>, StoreError> {
+fn backend(url: &StoreUrl) -> Result<Arc<dyn backend::Backend>, StoreError> {
+    kind::check(url)?;
     Ok(match url {
-        StoreUrl::Rsync(_) => Box::new(directory::Directories),
-        StoreUrl::Btrfs(dir) => Box::new(btrfs::Subvolumes::for_store_in(dir)?),
+        StoreUrl::Rsync(_) => Arc::new(directory::Directories::default()),
+        StoreUrl::Btrfs(dir) => Arc::new(btrfs::Subvolumes::for_store_in(dir)?),
+        StoreUrl::Xfs(dir) => Arc::new(directory::Directories::with_reflinks(dir)?),
+        StoreUrl::Overlayfs(dir) => Arc::new(overlayfs::Layers::for_store_in(dir)?),
+        StoreUrl::Auto(_) => return backend(&auto::choose(url)?.url),
+        StoreUrl::Zfs { pool, dir } => Arc::new(zfs::Datasets::of(pool, dir)),
     })
 }
 
@@ -67,6 +106,21 @@ pub trait Store: Send + Sync {
     /// # Errors
     /// The store cannot be read.
     fn find(&self, id: &StepId) -> Result<Option<Finished>, StoreError>;
+
+    /// The same without marking it.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    fn peek(&self, id: &StepId) -> Result<Option<Finished>, StoreError>;
+
+    /// Gives the result that `entry` is about, which is there, the times in it: it was made elsewhere.
+    ///
+    /// # Errors
+    /// The database cannot be written.
+    fn stamp(&self, entry: &Entry) -> Result<(), StoreError>;
+
+    /// Whether drafts are shown only to processes that share the builder's mounts.
+    fn mounts_drafts(&self) -> bool;
 
     /// The finished result `id`, or else the right to make it: a writable clone of `base` (an empty tree
     /// without one). While somebody else makes `id`, this blocks.
@@ -98,12 +152,28 @@ pub trait Store: Send + Sync {
     /// The store cannot be read.
     fn caches(&self) -> Result<Vec<OsString>, StoreError>;
 
-    /// Removes the cache volume that the store calls `name`. What steps that run just now have put into their
-    /// clones of it is lost when they end.
+    /// The name of the cache volume that the store calls `name`.
+    fn cache_title(&self, name: &OsStr) -> OsString;
+
+    /// Removes the cache volume that the store calls `name`.
     ///
     /// # Errors
-    /// There is none, or it cannot be removed.
+    /// There is none, a step is using it, or it cannot be removed.
     fn delete_cache(&self, name: &OsStr) -> Result<(), StoreError>;
+
+    /// The names of the base images that lie in the store, in `base-image`, as those of OBuilder's Mac workers do.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    fn base_images(&self) -> Result<Vec<OsString>, StoreError>;
+
+    /// The directory of the base image `name` that lies in the store, if there is one, to be read as long as what is
+    /// returned lives.
+    ///
+    /// # Errors
+    /// It cannot be shown.
+    fn base_image(&self, name: &OsStr) -> Result<Option<Tree>, StoreError>;
+
     /// Every result that is there, in the order of their ids.
     ///
     /// # Errors
@@ -121,6 +191,12 @@ pub trait Store: Send + Sync {
     /// # Errors
     /// The file system does not free it.
     fn reclaim(&self) -> Result<(), StoreError>;
+
+    /// How much of what holds the store is free for its owner, in per cent.
+    ///
+    /// # Errors
+    /// That cannot be learnt.
+    fn free(&self) -> Result<f64, StoreError>;
 
     /// Writes down what was used, and waits until everything kept so far is on the device. A result that is not when the machine loses power
     /// is dropped by the next [`open`], as its files may be empty; so call this once, at the end of a build.
@@ -141,7 +217,7 @@ pub enum Claim {
 
 /// A result in the making. Dropping it throws it away.
 pub trait Draft: Send {
-    /// The directory that holds `rootfs/`, `log` (to be written) and `env` (there if the draft has a base).
+    /// The directory that holds the tree.
     fn dir(&self) -> &Path;
 
     /// The tree.
@@ -150,14 +226,11 @@ pub trait Draft: Send {
     }
 
     /// Where to write what the step prints.
-    fn log(&self) -> PathBuf {
-        self.dir().join("log")
-    }
+    fn log(&self) -> PathBuf;
 
-    /// The base image's environment, to be written by whoever fetches a base image.
-    fn env(&self) -> PathBuf {
-        self.dir().join("env")
-    }
+    /// The base image's environment, to be written by whoever fetches a base image; there if the draft has a
+    /// base.
+    fn env(&self) -> PathBuf;
 
     /// Keeps it under its id, for good.
     ///
@@ -167,26 +240,37 @@ pub trait Draft: Send {
 }
 
 /// A finished result on disk. While it, or a clone of it, lives, nobody deletes the result.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Finished {
     dir: PathBuf,
-    _in_use: Arc<in_use::InUse>,
+    backend: Arc<dyn backend::Backend>,
+    in_use: Arc<in_use::InUse>,
 }
 
 impl Finished {
-    /// The tree.
-    pub fn rootfs(&self) -> PathBuf {
-        self.dir.join("rootfs")
+    /// The tree, to be read as long as what is returned lives.
+    ///
+    /// # Errors
+    /// It cannot be shown.
+    pub fn tree(&self) -> Result<Tree, StoreError> {
+        let (path, shown) = self.backend.show(&self.dir)?;
+        Ok(Tree::new(path, shown, Arc::clone(&self.in_use)))
     }
 
     /// What the step printed.
     pub fn log(&self) -> PathBuf {
-        self.dir.join("log")
+        self.backend.files(&self.dir).join("log")
     }
 
     /// The base image's environment: `((env ((PATH /bin))))`.
     pub fn env(&self) -> PathBuf {
-        self.dir.join("env")
+        self.backend.files(&self.dir).join("env")
+    }
+}
+
+impl fmt::Debug for Finished {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Finished").field(&self.dir).finish()
     }
 }
 

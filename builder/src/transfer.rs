@@ -6,9 +6,13 @@ pub mod clone;
 pub mod copy;
 mod data;
 pub(crate) mod descent;
+pub mod digest;
 mod error;
+pub(crate) mod interrupt;
 pub mod remove;
 pub(crate) mod rooted;
+mod same;
+pub mod share;
 mod system;
 #[cfg(test)]
 pub(crate) mod trees;

@@ -17,6 +17,8 @@ pub struct Build {
     pub user: BuildUser,
     /// The source directory.
     pub source: PathBuf,
+    /// The store's kind: what stands before its directory in its address.
+    pub kind: &'static str,
     /// The store's directory.
     pub store: PathBuf,
     /// The scoreboard's directory, not made yet.
@@ -81,7 +83,14 @@ impl Build {
         let source = scratch.dir("source");
         let at = |name: &str| scratch.path().join(name);
         let (store, scoreboard) = (at("store"), at("scoreboard"));
-        Self { user, source, store, scoreboard, options: Vec::new(), scratch }
+        Self { user, source, store, kind: "rsync", scoreboard, options: Vec::new(), scratch }
+    }
+
+    /// Has a store of another kind.
+    #[must_use]
+    pub fn on(mut self, kind: &'static str) -> Self {
+        self.kind = kind;
+        self
     }
 
     /// Adds an option to every command from here on.
@@ -102,7 +111,7 @@ impl Build {
     pub fn command(&self, spec: &Path) -> Command {
         let mut command = Command::new(binary::obuilder());
         command.arg("macos").arg(&self.source).arg("-f").arg(spec);
-        command.arg(format!("--store=rsync:{}", self.store.display()));
+        command.arg(self.store_option());
         command.arg(format!("--uid={}", self.user.uid));
         command.arg(format!("--scoreboard={}", self.scoreboard.display()));
         command.args(&self.options);
@@ -132,8 +141,12 @@ impl Build {
     /// The same, not started yet.
     pub fn store_command(&self, words: &[&str]) -> Command {
         let mut command = Command::new(binary::obuilder());
-        command.args(words).arg(format!("--store=rsync:{}", self.store.display()));
+        command.args(words).arg(self.store_option());
         command
+    }
+
+    fn store_option(&self) -> String {
+        format!("--store={}:{}", self.kind, self.store.display())
     }
 
     /// The directory of result `id`.

@@ -4,10 +4,11 @@ use std::fs;
 use std::io::{BufRead, BufReader, Read};
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 
 use crate::build::{Ended, names};
+use crate::process::Guarded;
 use crate::{Scratch, binary, mountinfo, process};
 
 /// A source tree, a base image, specs and a store.
@@ -19,6 +20,8 @@ pub struct Containers {
     pub source: PathBuf,
     /// The store's directory.
     pub store: PathBuf,
+    /// What kind of store it is, as the address says.
+    pub kind: &'static str,
     /// The base image: a root file system whose programs are all busybox.
     pub image: PathBuf,
     options: Vec<OsString>,
@@ -27,12 +30,20 @@ pub struct Containers {
 impl Containers {
     /// An empty source, a base image, and a store yet to be made by the builder.
     pub fn new() -> Self {
-        let scratch = Scratch::new();
+        Self::of(Scratch::new())
+    }
+
+    /// The same, everything in the directory `parent`.
+    pub fn below(parent: &Path) -> Self {
+        Self::of(Scratch::below(parent))
+    }
+
+    fn of(scratch: Scratch) -> Self {
         let source = scratch.dir("source");
         let image = scratch.dir("image");
         make_image(&image);
         let store = scratch.path().join("store");
-        Self { source, image, store, options: Vec::new(), scratch }
+        Self { source, image, store, kind: "rsync", options: Vec::new(), scratch }
     }
 
     /// Adds an option to every command from here on.
@@ -58,8 +69,15 @@ impl Containers {
     pub fn command(&self, spec: &Path) -> Command {
         let mut command = Command::new(binary::obuilder());
         command.arg("build").arg(&self.source).arg("-f").arg(spec);
-        command.arg(format!("--store=rsync:{}", self.store.display()));
+        command.arg(format!("--store={}:{}", self.kind, self.store.display()));
         command.args(&self.options);
+        command
+    }
+
+    /// `obuilder` with the command and options `words` on the store, not started yet.
+    pub fn store_command(&self, words: &[&str]) -> Command {
+        let mut command = Command::new(binary::obuilder());
+        command.args(words).arg(format!("--store={}:{}", self.kind, self.store.display()));
         command
     }
 
@@ -79,10 +97,10 @@ impl Containers {
     }
 
     /// Starts a build, and returns when its step has printed the line `waiting`, with the rest of its output.
-    pub fn start_waiting(&self, text: &str) -> (Child, impl BufRead + use<>) {
+    pub fn start_waiting(&self, text: &str) -> (Guarded, impl BufRead + use<>) {
         let mut command = self.command(&self.spec(text));
         let command = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = command.spawn().expect("obuilder starts");
+        let mut child = Guarded::from(command.spawn().expect("obuilder starts"));
         let from = child.stdout.take().expect("piped");
         let mut from = BufReader::new(from);
         assert!(
@@ -127,6 +145,21 @@ impl Default for Containers {
 /// `(run (shell "COMMAND"))`.
 pub fn run(command: &str) -> String {
     format!(" (run (shell \"{}\"))\n", command.replace('\\', "\\\\").replace('"', "\\\""))
+}
+
+/// The control groups of containers that the builder `id` has made, which are named after it.
+pub fn cgroups_of(id: u32) -> Vec<String> {
+    let places = ["", "devices", "pids", "memory", "cpu", "freezer"];
+    let names = places.iter().flat_map(|place| names(&Path::new("/sys/fs/cgroup").join(place)));
+    names.filter(|name| name.starts_with("obuilder-") && name.contains(&format!("-{id:x}-"))).collect()
+}
+
+/// The command lines on this machine that have `text` anywhere in them.
+pub fn running_with(text: &str) -> Vec<String> {
+    let entries = fs::read_dir("/proc").expect("/proc").flatten();
+    let lines = entries.filter_map(|entry| fs::read(entry.path().join("cmdline")).ok());
+    let lines = lines.map(|line| String::from_utf8_lossy(&line).replace('\0', " "));
+    lines.filter(|line| line.contains(text)).collect()
 }
 
 /// Whether `word` is in the command line of a process of this machine.

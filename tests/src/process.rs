@@ -1,8 +1,10 @@
 //! Child processes: waiting without guessing how long, and forked code.
 #![allow(unsafe_code)]
 use std::io;
+use std::ops::{Deref, DerefMut};
 use std::os::fd::{AsFd, FromRawFd, OwnedFd};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -80,16 +82,49 @@ pub fn limit(id: i32, resource: Resource, limit: u64) -> io::Result<()> {
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
-/// Runs `command` to its end without any input, and returns what it printed.
+/// Runs `command` to its end without any input, and returns what it printed, however much that is.
 pub fn output(command: &mut Command) -> Output {
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let child = command.spawn().unwrap_or_else(|e| panic!("{command:?}: {e}"));
-    if !wait_for_end(child.id(), LIMIT) {
-        let _ = send(child.id(), Signal::SIGKILL);
-        let output = child.wait_with_output().expect("output of the child");
-        panic!("{command:?} did not end within {LIMIT:?}: {output:?}");
+    let id = child.id();
+    // A pipe that nobody reads fills, and then nobody ends.
+    let reader = thread::spawn(move || child.wait_with_output().expect("output of the child"));
+    if !wait_for_end(id, LIMIT) {
+        let _ = send(id, Signal::SIGKILL);
+        panic!("{command:?} did not end within {LIMIT:?}: {:?}", reader.join());
     }
-    child.wait_with_output().expect("output of the child")
+    reader.join().expect("the thread that reads")
+}
+
+/// A child that does not outlive its test, also when the test fails.
+#[derive(Debug)]
+pub struct Guarded(Child);
+
+impl From<Child> for Guarded {
+    fn from(child: Child) -> Self {
+        Self(child)
+    }
+}
+
+impl Deref for Guarded {
+    type Target = Child;
+    fn deref(&self) -> &Child {
+        &self.0
+    }
+}
+
+impl DerefMut for Guarded {
+    fn deref_mut(&mut self) -> &mut Child {
+        &mut self.0
+    }
+}
+
+impl Drop for Guarded {
+    fn drop(&mut self) {
+        // Neither does anything to one that was waited for.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
 }
 
 /// Runs `code` in a forked process and returns the number it gives (0 to 255): for what belongs to a process,
@@ -106,5 +141,17 @@ pub fn forked(code: impl FnOnce() -> i32) -> i32 {
             WaitStatus::Exited(_, status) => status,
             other => panic!("the forked code ended with {other:?}"),
         },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn more_than_a_pipe_holds_is_read_on_both_streams() {
+        let script = "head -c 300000 /dev/zero; head -c 300000 /dev/zero >&2";
+        let out = output(Command::new("sh").args(["-c", script]));
+        assert_eq!((out.stdout.len(), out.stderr.len()), (300_000, 300_000));
     }
 }

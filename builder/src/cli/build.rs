@@ -14,6 +14,9 @@ use crate::fetch::Images;
 use crate::host::enter_private_mount_namespace;
 use crate::sandbox::runc::{RuncConfig, RuncSandbox};
 
+/// Where results are kept if no place is named.
+const STORE: &str = "/var/lib/obuilder-images";
+
 /// Build a spec.
 #[derive(Args)]
 pub(super) struct Build {
@@ -48,7 +51,7 @@ pub(super) fn builder(place: &Place, containers: &Containers) -> Result<Builder,
     require_root("making containers")?;
     // What the build mounts is nobody else's to see.
     enter_private_mount_namespace().map_err(|error| CommandError::environment(error.to_string()))?;
-    let store = place.open()?;
+    let store = place.open(STORE)?;
     let config = RuncConfig {
         runtime: containers.runtime.clone(),
         state: store.dir().join("state/sandbox"),

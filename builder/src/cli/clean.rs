@@ -5,14 +5,14 @@ use serde_json::json;
 use super::error::CommandError;
 use super::existing::Existing;
 use super::json::Listing;
-use crate::store::{StoreError, removal};
+use crate::store::{Store, StoreError, removal};
 
 /// Delete every result that no build is using.
 #[derive(Args)]
 pub(super) struct Clean {
     #[command(flatten)]
     store: Existing,
-    /// Delete the cache volumes too
+    /// Delete the cache volumes too, but for those that builds are using
     #[arg(long)]
     caches: bool,
     #[command(flatten)]
@@ -26,12 +26,26 @@ impl Clean {
         let done = removal::clean(&*store, |id| gone.push(id.clone()));
         told(&self.listing, &gone, done)?;
         if self.caches {
-            let caches = store.caches()?;
-            for name in &caches {
-                store.delete_cache(name)?;
-                self.listing.object(&json!({ "cache": name.to_string_lossy() }))?;
+            self.caches(&*store)?;
+        }
+        Ok(())
+    }
+
+    fn caches(&self, store: &dyn Store) -> Result<(), CommandError> {
+        let (mut removed, mut in_use) = (0, 0);
+        for name in store.caches()? {
+            match store.delete_cache(&name) {
+                Err(StoreError::CacheInUse { .. }) => in_use += 1,
+                other => {
+                    other?;
+                    removed += 1;
+                    self.listing.object(&json!({ "cache": name.to_string_lossy() }))?;
+                }
             }
-            self.listing.remark(&format!("Removed {} caches", caches.len()))?;
+        }
+        self.listing.remark(&format!("Removed {removed} caches"))?;
+        if in_use > 0 {
+            self.listing.remark(&format!("Kept {in_use} caches that builds are using"))?;
         }
         Ok(())
     }

@@ -5,8 +5,9 @@ use std::sync::Arc;
 use clap::Args;
 
 use super::error::CommandError;
+use super::place::{RsyncMode, address};
 use crate::step::StepId;
-use crate::store::{self, Store, StoreError, StoreUrl};
+use crate::store::{self, Store, StoreError, StoreUrl, auto};
 
 /// The store.
 #[derive(Args)]
@@ -14,16 +15,20 @@ pub(super) struct Existing {
     /// Where results are kept
     #[arg(long, value_name = "KIND:PLACE")]
     store: OsString,
-    /// Understood, as OBuilder has it, and not needed
-    #[arg(long, value_name = "MODE", hide = true)]
-    #[allow(dead_code, reason = "scripts give it to every command")]
-    rsync_mode: Option<String>,
+    #[command(flatten)]
+    mode: RsyncMode,
 }
 
 impl Existing {
     /// Its address.
     pub(super) fn url(&self) -> Result<StoreUrl, CommandError> {
-        StoreUrl::parse(&self.store).map_err(|error| CommandError::usage(error.to_string()))
+        let url = auto::find(&address(&self.store)?)?;
+        match (self.mode.sharing(), &url) {
+            (Some(_), url) if !matches!(url, StoreUrl::Rsync(_)) => {
+                Err(StoreError::NotRsync { url: url.clone() }.into())
+            }
+            _ => Ok(url),
+        }
     }
 
     /// Opens it.
@@ -34,7 +39,10 @@ impl Existing {
 
 impl From<StoreError> for CommandError {
     fn from(error: StoreError) -> Self {
-        Self::environment(error.to_string())
+        match error {
+            StoreError::NotRsync { .. } => Self::usage(error.to_string()),
+            _ => Self::environment(error.to_string()),
+        }
     }
 }
 

@@ -3,6 +3,7 @@ mod choose;
 mod create;
 mod export;
 mod import;
+mod in_store;
 mod list;
 mod rm;
 mod show;

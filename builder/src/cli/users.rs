@@ -7,7 +7,7 @@ use clap::Args;
 use super::error::CommandError;
 use crate::host::{Host, SystemHost};
 use crate::sandbox::pool::Uids;
-use crate::sandbox::{UserConfig, UserSandbox, View};
+use crate::sandbox::{UserConfig, UserSandbox, View, mount};
 
 /// The build users.
 #[derive(Args)]
@@ -44,6 +44,14 @@ impl BuildUsers {
         let home = host.build_home().to_owned();
         let config = UserConfig { uids: self.uid, view, state: state.to_owned(), home, executable };
         UserSandbox::new(config, Box::new(host)).map_err(|error| CommandError::environment(error.to_string()))
+    }
+
+    /// Does without an obuilderfs that was mounted by hand, which does not see what this process mounts.
+    pub(super) fn see_own_mounts(&self) -> Result<(), CommandError> {
+        if self.no_fuse {
+            return Ok(());
+        }
+        Ok(mount::hide(&self.fuse_path)?)
     }
 
     fn scoreboard(&self) -> PathBuf {

@@ -34,6 +34,14 @@ pub enum BuildError {
     /// A `copy` makes no sense.
     #[error(transparent)]
     Copy(#[from] CopyError),
+    /// A source of a `copy` holds the store itself, which every build changes.
+    #[error("cannot copy {}: the store {} is in it; name what is wanted of it, or put the store elsewhere", quoted_text(.source_path.as_bytes()), .store.display())]
+    StoreInSource {
+        /// The source as the spec names it.
+        source_path: OsString,
+        /// The store.
+        store: PathBuf,
+    },
     /// A network mode other than `host`.
     #[error("Unsupported network configuration [{}]", quoted_words(.0))]
     Network(Vec<OsString>),
@@ -123,6 +131,7 @@ impl BuildError {
             | Self::MissingSecret(_)
             | Self::Manifest(_)
             | Self::Copy(_)
+            | Self::StoreInSource { .. }
             | Self::Network(_)
             | Self::Fetch(_)
             | Self::Transfer(_) => Kind::Build,

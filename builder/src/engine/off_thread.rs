@@ -1,14 +1,18 @@
 //! Work that blocks, done beside the runtime.
 use super::BuildError;
 use crate::sandbox::Cancel;
+use crate::transfer::interrupt;
 
 /// Does what may take long on a thread of its own, so that everything else goes on meanwhile.
 ///
-/// What `work` holds is dropped on its own thread when `cancel` fires first.
+/// When `cancel` fires first, this returns at once; `work` ends with the file it is at, and what it holds is
+/// dropped on its own thread.
 pub(super) async fn off_thread<T: Send + 'static>(
     cancel: &Cancel,
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, BuildError> {
+    let fired = cancel.clone();
+    let work = move || interrupt::while_wanted(move || fired.is_cancelled(), work);
     tokio::select! {
         biased;
         () = cancel.cancelled() => Err(BuildError::Cancelled),

@@ -186,7 +186,7 @@ fn a_step_sees_what_the_steps_before_it_made_and_set() {
     let (_, built) = site.build(
         "((from b)(env A 1)(workdir /w)(run (secrets (given (target /s)))(network host)(shell \"write f\"))(run (shell x)))",
     );
-    let rootfs = site.store.find(&built.unwrap()).unwrap().unwrap().rootfs();
+    let rootfs = site.store.find(&built.unwrap()).unwrap().unwrap().tree().unwrap();
     assert_eq!(fs::read(rootfs.join("f")).unwrap(), b"write f");
     let ran = site.sandbox.ran.lock();
     assert_eq!(ran[0].env, [("A".into(), "1".into()), ("PATH".into(), "/bin".into())]);
@@ -239,7 +239,7 @@ fn stages_are_built_in_order_and_copied_from() {
         "((build dev ((from b)(copy (src .)(dst /src/))(run (shell \"write made\"))))\
           (from b)(copy (from (build dev))(src /src/a.txt made)(dst /out/)))",
     );
-    let rootfs = site.store.find(&built.unwrap()).unwrap().unwrap().rootfs();
+    let rootfs = site.store.find(&built.unwrap()).unwrap().unwrap().tree().unwrap();
     assert_eq!(fs::read(rootfs.join("out/a.txt")).unwrap(), b"A");
     assert_eq!(fs::read(rootfs.join("out/made")).unwrap(), b"write made");
     assert!(shown.starts_with("(build \"dev\" …)\n(from b)\n"), "{shown}");
@@ -251,7 +251,7 @@ fn a_copy_whose_destination_names_a_directory_goes_into_it() {
     let site = Site::new();
     site.source("a.txt", "A");
     let (_, built) = site.build("((from b)(workdir /w)(copy (src a.txt)(dst .)))");
-    let rootfs = site.store.find(&built.unwrap()).unwrap().unwrap().rootfs();
+    let rootfs = site.store.find(&built.unwrap()).unwrap().unwrap().tree().unwrap();
     assert_eq!(fs::read(rootfs.join("w/a.txt")).unwrap(), b"A");
 }
 

@@ -7,10 +7,12 @@ use std::fs::{self, File, Permissions};
 use std::io;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::environment::Environment;
 use super::{Fetch, FetchError, Request};
 use crate::image;
+use crate::store::{Store, Tree};
 use crate::transfer::clone::{Reown, clone_tree};
 
 /// The one file a base image needs: every command is run with it sourced.
@@ -26,10 +28,9 @@ const EMPTY: &str = "empty";
 const APART: (&str, &str) = ("home", "brew");
 
 /// The home directories in some places.
-#[derive(Debug)]
 pub struct HomeTemplates {
     dir: PathBuf,
-    more: Vec<PathBuf>,
+    store: Option<Arc<dyn Store>>,
 }
 
 /// What an image is made of.
@@ -37,18 +38,20 @@ struct Parts {
     home: PathBuf,
     /// What is to be seen at the prefix, if it is not in the home.
     local: Option<PathBuf>,
+    /// Keeps them there, where a store shows them only for a while.
+    _shown: Option<Tree>,
 }
 
 impl HomeTemplates {
     /// Those in `dir`, as `/Users`.
     pub fn new(dir: PathBuf) -> Self {
-        Self { dir, more: Vec::new() }
+        Self { dir, store: None }
     }
 
-    /// Looks for images in `dir` too, after the places named before.
+    /// Looks for images in `store` too, when there is none of that name in the directory.
     #[must_use]
-    pub fn and(mut self, dir: PathBuf) -> Self {
-        self.more.push(dir);
+    pub fn and(mut self, store: Arc<dyn Store>) -> Self {
+        self.store = Some(store);
         self
     }
 
@@ -59,13 +62,16 @@ impl HomeTemplates {
         if matches!(bytes, b"" | b"." | b"..") || bytes.contains(&b'/') {
             return Err(FetchError::Name(shown()));
         }
-        let places = std::iter::once(&self.dir).chain(&self.more).map(|place| place.join(name));
-        for dir in places {
-            if let Some(parts) = Parts::of(dir)? {
-                return Ok(Some(parts));
-            }
-        }
         let dir = self.dir.join(name);
+        if let Some(parts) = Parts::of(dir.clone())? {
+            return Ok(Some(parts));
+        }
+        if let Some(store) = &self.store
+            && let Some(tree) = store.base_image(name)?
+            && let Some(parts) = Parts::of(tree.to_owned())?
+        {
+            return Ok(Some(Parts { _shown: Some(tree), ..parts }));
+        }
         if name == EMPTY {
             return Ok(None);
         }
@@ -87,13 +93,13 @@ impl Parts {
     fn of(dir: PathBuf) -> Result<Option<Self>, FetchError> {
         let (home, local) = (dir.join(APART.0), dir.join(APART.1));
         if is_file(&dir.join(PROFILE))? {
-            return Ok(Some(Self { home: dir, local: None }));
+            return Ok(Some(Self { home: dir, local: None, _shown: None }));
         }
         if !is_file(&home.join(PROFILE))? {
             return Ok(None);
         }
         let local = is_dir(&local)?.then_some(local);
-        Ok(Some(Self { home, local }))
+        Ok(Some(Self { home, local, _shown: None }))
     }
 }
 
@@ -199,7 +205,8 @@ mod tests {
         let cancel = crate::sandbox::Cancel::default();
         let request =
             Request { name: name.into(), rootfs: rootfs.clone(), owner, output: output.into(), cancel };
-        let fetched = HomeTemplates::new(dir.join("homes")).and(dir.join("more")).fetch(request);
+        let store = crate::store::open(&crate::store::StoreUrl::Rsync(dir.join("store"))).unwrap();
+        let fetched = HomeTemplates::new(dir.join("homes")).and(store).fetch(request);
         fetched.map(|_| rootfs).map_err(|error| error.to_string())
     }
 
@@ -245,7 +252,7 @@ mod tests {
         std::os::unix::fs::symlink("/usr/local", worker.join("home/local")).unwrap();
         assert!(fetch(dir.path(), "worker").unwrap_err().contains("not found"));
         fs::remove_dir_all(dir.path().join("homes")).unwrap();
-        fs::rename(dir.path().join("base-image"), dir.path().join("more")).unwrap();
+        fs::rename(dir.path().join("base-image"), dir.path().join("store/base-image")).unwrap();
         let rootfs = fetch(dir.path(), "worker").unwrap();
         assert_eq!(fs::read(rootfs.join(PROFILE)).unwrap(), b"B=2\n");
         assert!(rootfs.join("local/bin").is_dir() && !rootfs.join("local").is_symlink());

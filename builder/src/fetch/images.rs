@@ -1,16 +1,15 @@
 //! Base images that are whole root file systems: a place of this machine, or else docker's.
 //!
-//! A name that begins with `/` is a place: the directory of a root file system, an archive of one, or an OCI
-//! image, as a layout or an archive of one, with `:TAG` after it if it holds several. `oci:` or `oci-archive:`
-//! before the `/` may be written, and change nothing.
+//! A name that begins with `/` is a place: the directory of a root file system, an archive of one, an OCI image, as a
+//! layout or an archive of one, or what `docker save` writes, with `:TAG` after it if it holds several. Archives may
+//! be compressed. `oci:`, `oci-archive:` or `docker-archive:` before the `/` may be written, and change nothing.
 use std::ffi::OsStr;
-use std::fs::File;
-use std::io::{Read, Seek};
+use std::fs::{self, File};
+use std::io::{self, Read, Seek};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use flate2::read::MultiGzDecoder;
-
+use super::compression::{Compression, detect, plain};
 use super::environment::Environment;
 use super::oci::{self, blobs};
 use super::{Fetch, FetchError, Request, docker};
@@ -44,7 +43,7 @@ impl Fetch for Images {
 impl Source {
     fn of(name: &OsStr, exists: &dyn Fn(&Path) -> bool) -> Self {
         let bytes = name.as_bytes();
-        let prefixes: [&[u8]; 3] = [b"oci:", b"oci-archive:", b""];
+        let prefixes: [&[u8]; 4] = [b"oci:", b"oci-archive:", b"docker-archive:", b""];
         let place = prefixes
             .iter()
             .find_map(|prefix| bytes.strip_prefix(*prefix).filter(|rest| rest.starts_with(b"/")));
@@ -66,33 +65,50 @@ impl Source {
 
 fn from_place(path: &Path, tag: Option<&str>, request: &Request) -> Result<Environment, FetchError> {
     let failed = |error| FetchError::Io { path: path.to_owned(), error };
-    let rootfs = &request.rootfs;
     if path.metadata().map_err(failed)?.is_dir() {
         if path.join(blobs::MARKER).is_file() {
             return oci::fetch(&blobs::Layout::new(path), path, tag, request);
         }
-        clone_tree(path, rootfs, None)?;
+        clone_tree(path, &request.rootfs, None)?;
         return Ok(Environment::new());
     }
-    let mut file = File::open(path).map_err(failed)?;
-    let mut magic = [0; 2];
-    let read = file.read(&mut magic).map_err(failed)?;
-    file.rewind().map_err(failed)?;
-    if magic[..read] == oci::GZIP {
-        let tar = oci::Stoppable::new(MultiGzDecoder::new(file), &request.cancel);
-        return unpack(tar, path, rootfs, Kind::Tree)
-            .map(|()| Environment::new())
-            .map_err(|e| stopped(e, request));
-    }
+    let open = || File::open(path).map(|file| oci::Stoppable::new(file, &request.cancel)).and_then(detect);
+    let (kind, from) = open().map_err(failed)?;
+    let file = if kind == Compression::None {
+        File::open(path).map_err(failed)?
+    } else if blobs::is_image(plain(kind, from)) {
+        let (_, from) = open().map_err(failed)?;
+        decompressed(plain(kind, from), request)?
+    } else {
+        let (_, from) = open().map_err(failed)?;
+        return unpacked(plain(kind, from), path, request);
+    };
     match blobs::Archive::open(file, path)? {
         Some(archive) => oci::fetch(&archive, path, tag, request),
         None => {
-            let file = File::open(path).map_err(failed)?;
-            let tar = oci::Stoppable::new(file, &request.cancel);
-            unpack(tar, path, rootfs, Kind::Tree).map_err(|e| stopped(e, request))?;
-            Ok(Environment::new())
+            unpacked(oci::Stoppable::new(File::open(path).map_err(failed)?, &request.cancel), path, request)
         }
     }
+}
+
+/// The root file system in the archive `tar`, read from `path`. It brings no variables.
+fn unpacked(tar: impl Read, path: &Path, request: &Request) -> Result<Environment, FetchError> {
+    unpack(tar, path, &request.rootfs, Kind::Tree).map_err(|e| stopped(e, request))?;
+    Ok(Environment::new())
+}
+
+/// All of `from` in a file beside the tree that has no name any more: in an image one has to look here and there.
+fn decompressed(mut from: impl Read, request: &Request) -> Result<File, FetchError> {
+    let path = request.rootfs.with_file_name(".decompressed-image");
+    let failed = |error| FetchError::Io { path: path.clone(), error };
+    let mut file = File::options().read(true).write(true).create_new(true).open(&path).map_err(failed)?;
+    fs::remove_file(&path).map_err(failed)?;
+    io::copy(&mut from, &mut file).map_err(|error| match request.cancel.is_cancelled() {
+        true => FetchError::Cancelled,
+        false => failed(error),
+    })?;
+    file.rewind().map_err(failed)?;
+    Ok(file)
 }
 
 /// What failed because it was stopped was stopped.
@@ -114,6 +130,7 @@ mod tests {
         assert_eq!(of("/srv/rootfs"), place("/srv/rootfs", None));
         assert_eq!(of("oci:/srv/layout:v1.2"), place("/srv/layout", Some("v1.2")));
         assert_eq!(of("oci-archive:/srv/a.tar"), place("/srv/a.tar", None));
+        assert_eq!(of("docker-archive:/srv/a.tar:v1"), place("/srv/a.tar", Some("v1")));
         assert_eq!(of("/srv/a:b/c"), place("/srv/a:b/c", None));
         assert_eq!(of("/has:colon"), place("/has:colon", None));
         assert_eq!(of("./rootfs"), Source::Relative);

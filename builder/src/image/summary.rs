@@ -3,7 +3,8 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-use super::{Image, ImageError};
+use super::{Image, ImageError, ImageName};
+use crate::fetch::PROFILE;
 use crate::step::{StepId, from_id};
 use crate::store::Time;
 
@@ -27,9 +28,23 @@ pub struct Summary {
 /// # Errors
 /// Something in it cannot be read.
 pub fn summary(image: &Image) -> Result<Summary, ImageError> {
-    let meta = fs::metadata(&image.home).map_err(ImageError::io("read", &image.home))?;
-    let (entries, size) = walk(&image.home)?;
-    let step = from_id(&image.name.to_string().into());
+    of(&image.home, &image.home, &image.name)
+}
+
+/// Looks through the image called `name` that is shown at `dir`: a home, or a directory that holds one.
+///
+/// # Errors
+/// Something in it cannot be read.
+pub fn summary_at(dir: &Path, name: &ImageName) -> Result<Summary, ImageError> {
+    let apart = dir.join("home");
+    let home = if dir.join(PROFILE).exists() || !apart.is_dir() { dir } else { &apart };
+    of(dir, home, name)
+}
+
+fn of(dir: &Path, home: &Path, name: &ImageName) -> Result<Summary, ImageError> {
+    let meta = fs::metadata(home).map_err(ImageError::io("read", home))?;
+    let (entries, size) = walk(dir)?;
+    let step = from_id(&name.to_string().into());
     Ok(Summary { made: Time(meta.ctime()), owner: meta.uid(), entries, size, step })
 }
 

@@ -41,6 +41,9 @@ pub(super) const MAPS_HOME_OWNERS: bool = true;
 /// Each step has the home at its path for itself.
 pub(super) const HOMES_ARE_PRIVATE: bool = true;
 
+/// The longest word that execve(2) takes (`MAX_ARG_STRLEN`), without the NUL that ends it.
+pub(super) const LONGEST_WORD: Option<usize> = Some(128 * 1024 - 1);
+
 /// A private view (`PREFIX/.obuilderfs/UID-TOKEN`): the tree that the scoreboard gives to `uid` now, in which
 /// nothing but this step is seen. Each token is a view of its own.
 pub(super) fn home_source(_rootfs: &Path, prefix: &Path, uid: u32) -> PathBuf {
@@ -48,6 +51,12 @@ pub(super) fn home_source(_rootfs: &Path, prefix: &Path, uid: u32) -> PathBuf {
     let (process, count) = (std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
     let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_nanos());
     prefix.join(".obuilderfs").join(format!("{uid}-{now:x}{process:x}{count:x}"))
+}
+
+/// Lets go of the private view `home_source`, which the kernel would keep until it wants the memory. What has gone
+/// with its mount needs nothing.
+pub(super) fn leave(home_source: &Path) {
+    let _ = fs::remove_dir(home_source);
 }
 
 /// What is mounted at exactly `point`, in this process's mount namespace.

@@ -86,6 +86,18 @@ impl FileSystem {
     }
 }
 
+/// Hides an obuilderfs that others mounted on `prefix`, so that this process starts one of its own: theirs does not
+/// see what is mounted here. Only for a process with mounts of its own.
+///
+/// # Errors
+/// It cannot be unmounted here.
+pub fn hide(prefix: &Path) -> Result<(), SandboxError> {
+    while platform::mounted_at(prefix)?.is_some_and(|mount| mount.kind == platform::KIND) {
+        platform::unmount(prefix)?;
+    }
+    Ok(())
+}
+
 /// Whether a daemon answers there. The kernel keeps the attributes of the mount point and would answer for those
 /// itself.
 fn answers(mounted: &Path) -> bool {

@@ -49,7 +49,8 @@ impl FromStr for Uids {
         let (first, last) = text.split_once('-').unwrap_or((text, text));
         let number = |text: &str| text.parse::<u32>().map_err(|_| refused());
         let (first, last) = (number(first)?, number(last)?);
-        if last < first { Err(refused()) } else { Ok(Self { first, last }) }
+        // (uid_t) -1 is nobody's.
+        if last < first || last == u32::MAX { Err(refused()) } else { Ok(Self { first, last }) }
     }
 }
 
@@ -70,7 +71,8 @@ pub fn name_of(uid: u32) -> String {
 /// Checks, without changing anything, that `uid` is free or a build user's; gives the account if there is one.
 ///
 /// # Errors
-/// The uid is the system's or another account's, or our account has another uid or home.
+/// The uid is the system's or another account's, somebody runs processes as it without an account (as containers
+/// do), or our account has another uid or home.
 pub fn check(host: &dyn Host, uid: u32, home: &Path) -> Result<Option<Account>, SandboxError> {
     // (uid_t) -1 means "leave it" to chown(2) and setreuid(2).
     if uid < FIRST_UID || uid == u32::MAX {
@@ -80,7 +82,7 @@ pub fn check(host: &dyn Host, uid: u32, home: &Path) -> Result<Option<Account>, 
     let Some(account) = host.account_of(uid)? else {
         return match host.account_named(&name)? {
             Some(other) => Err(differs(name, "uid", other.uid.to_string(), uid.to_string())),
-            None => Ok(None),
+            None => nobody_runs_as(host, uid).map(|()| None),
         };
     };
     if account.name != name {
@@ -93,13 +95,19 @@ pub fn check(host: &dyn Host, uid: u32, home: &Path) -> Result<Option<Account>, 
     Ok(Some(account))
 }
 
-/// Whether `uid` is a build user's, or nobody's yet: its processes can only be ours.
+/// Checks that no process has `uid`, which no account has: it would be taken for a step's and killed.
+fn nobody_runs_as(host: &dyn Host, uid: u32) -> Result<(), SandboxError> {
+    let running = host.processes_of(uid)?;
+    if running.is_empty() { Ok(()) } else { Err(SandboxError::ForeignProcesses { uid, running }) }
+}
+
+/// Whether `uid` is a build user's: only then can its processes be ours.
 ///
 /// # Errors
 /// The user database cannot be read.
 pub fn is_ours(host: &dyn Host, uid: u32) -> Result<bool, SandboxError> {
     let account = if uid < FIRST_UID { return Ok(false) } else { host.account_of(uid)? };
-    Ok(account.is_none_or(|account| account.name == name_of(uid)))
+    Ok(account.is_some_and(|account| account.name == name_of(uid)))
 }
 
 /// The build user with that uid, made if there is none.
@@ -147,6 +155,7 @@ mod tests {
     struct Accounts {
         users: Mutex<Vec<Account>>,
         groups: Mutex<Vec<String>>,
+        running: Mutex<Vec<(u32, Process)>>,
         locks: PathBuf,
     }
 
@@ -171,8 +180,9 @@ mod tests {
         fn delete_account(&self, _: &str) -> Result<(), HostError> {
             Ok(())
         }
-        fn processes_of(&self, _: u32) -> Result<Vec<Process>, HostError> {
-            Ok(Vec::new())
+        fn processes_of(&self, uid: u32) -> Result<Vec<Process>, HostError> {
+            let running = self.running.lock();
+            Ok(running.iter().filter(|(owner, _)| *owner == uid).map(|(_, p)| p.clone()).collect())
         }
         fn kill_all(&self, _: u32) -> Result<Vec<Process>, HostError> {
             Ok(Vec::new())
@@ -203,7 +213,7 @@ mod tests {
         for text in ["705", "705-712"] {
             assert_eq!(text.parse::<Uids>().unwrap().to_string(), text);
         }
-        for text in ["", "-", "705-", "-705", "706-705", "99999999999", "abc"] {
+        for text in ["", "-", "705-", "-705", "706-705", "99999999999", "4294967295", "abc"] {
             assert!(uids(text).is_err(), "{text}");
         }
     }
@@ -248,6 +258,24 @@ mod tests {
             "the account 'obuilder706' has uid 900, not 706; remove it and it is made anew"
         );
         assert_eq!(host.users.lock().len(), 2);
+    }
+
+    #[test]
+    fn a_uid_that_somebody_uses_without_an_account_is_refused_and_its_processes_are_not_ours() {
+        let (_dir, host) = machine();
+        host.running.lock().push((705, Process { pid: 12, name: "mysqld".into() }));
+        assert_eq!(
+            refusal(&host, 705),
+            "uid 705 has no account, and somebody runs processes as it: mysqld (12); choose a free one with --uid"
+        );
+        assert!(!is_ours(&host, 705).unwrap());
+        assert!(host.users.lock().is_empty());
+        // What runs as a build user can only be a step.
+        host.running.lock().clear();
+        account(&host, 705, Path::new("/home/obuilder")).unwrap();
+        host.running.lock().push((705, Process { pid: 13, name: "make".into() }));
+        account(&host, 705, Path::new("/home/obuilder")).unwrap();
+        assert!(is_ours(&host, 705).unwrap());
     }
 
     #[test]

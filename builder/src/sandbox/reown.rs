@@ -11,7 +11,7 @@ use nix::unistd::{Gid, Uid, fchownat};
 
 use super::SandboxError;
 use crate::transfer::descent::{DIRECTORY, Descent, entries};
-use crate::transfer::explain;
+use crate::transfer::{explain, interrupt};
 
 /// Who a tree is to belong to.
 #[derive(Clone, Copy)]
@@ -61,6 +61,7 @@ fn give_all(root: OwnedFd, owner: Owner) -> io::Result<()> {
             dirs.leave()?;
             continue;
         };
+        interrupt::check()?;
         give(dirs.here(), entry.name.as_c_str(), owner)?;
         if matches!(entry.kind, Some(Type::Directory) | None) {
             match openat(dirs.here(), entry.name.as_c_str(), DIRECTORY, Mode::empty()) {

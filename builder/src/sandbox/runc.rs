@@ -1,14 +1,14 @@
 //! The sandbox that makes a container of every step, with an OCI runtime: runc, crun, or another.
 //!
 //! The result's tree is the container's `/`; the spec's user runs in it, root with few of root's powers. The
-//! step is not process 1 of the container: that is [`init`], which the builder brings along.
+//! step is not process 1 of the container: that is `init`, which the builder brings along.
 use std::os::fd::OwnedFd;
 use std::path::{Component, Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use parking_lot::Mutex;
 
-use super::{Cancel, Command, Running, Sandbox, SandboxError, Status};
+use super::{Cancel, Command, Running, Sandbox, SandboxError, Status, length};
 use crate::spec::User;
 
 mod bundle;
@@ -62,9 +62,13 @@ impl RuncSandbox {
 
     async fn run_step(&self, command: &Command, output: OwnedFd) -> Result<Status, SandboxError> {
         let runtime = self.runtime()?;
+        length::check(command)?;
         let user = ids(&command.user)?;
         let asked = command.secrets.iter().map(|(target, _)| target);
         asked.chain(command.caches.iter().map(|(_, target)| target)).try_for_each(|t| absolute(t))?;
+        for (_, target) in &command.caches {
+            points::check_directory(&command.rootfs, target)?;
+        }
         // In this order, for they are undone in the other one.
         let bundle = Bundle::make(&self.config.state)?;
         let files = bundle.files(command.host_network)?;
@@ -113,8 +117,17 @@ impl Sandbox for RuncSandbox {
     }
 }
 
+/// The largest user and group that runtimes take.
+const LARGEST_ID: u32 = i32::MAX as u32;
+
 fn ids(user: &User) -> Result<(u32, u32), SandboxError> {
     match user {
+        User::Unix { uid, gid } if [uid, gid].into_iter().any(|id| *id > LARGEST_ID) => {
+            Err(SandboxError::Unusable {
+                what: format!("(user (uid {uid}) (gid {gid}))"),
+                reason: format!("in a container ids go from 0 to {LARGEST_ID}"),
+            })
+        }
         User::Unix { uid, gid } => Ok((*uid, *gid)),
         User::Windows(name) => Err(SandboxError::Unusable {
             what: format!("(user (name {}))", name.to_string_lossy()),

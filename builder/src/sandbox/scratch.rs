@@ -7,6 +7,9 @@ use std::path::{Path, PathBuf};
 use super::SandboxError;
 use crate::transfer::remove::remove_tree;
 
+/// A link to the scoreboard.
+const SCOREBOARD: &str = "scoreboard";
+
 /// A fresh directory, removed with all that is in it when dropped. Only root may enter it, but what is bound
 /// out of it is open to the step.
 #[derive(Debug)]
@@ -59,6 +62,17 @@ impl Scratch {
 
     pub(super) fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Writes down which scoreboard has the user's link, for who clears up after a killed builder.
+    pub(super) fn note_scoreboard(&self, scoreboard: &Path) -> Result<(), SandboxError> {
+        let note = self.path.join(SCOREBOARD);
+        std::os::unix::fs::symlink(scoreboard, note).map_err(|e| self.error("write to", &e))
+    }
+
+    /// What was noted of the one left in `dir` of a step of `uid`.
+    pub(super) fn noted_scoreboard(dir: &Path, uid: u32) -> Option<PathBuf> {
+        fs::read_link(Self::left_over_path(dir, uid).join(SCOREBOARD)).ok()
     }
 
     fn error(&self, verb: &str, error: &dyn std::error::Error) -> SandboxError {

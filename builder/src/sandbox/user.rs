@@ -15,9 +15,10 @@ use super::paths::Paths;
 use super::plan::{Plan, Report};
 use super::platform::{self, StepProcess};
 use super::scratch::Scratch;
-use super::{Cancel, Command, Running, Sandbox, SandboxError, Status, login, pool, reown};
+use super::{Cancel, Command, Running, Sandbox, SandboxError, Status, length, login, pool, reown};
 use crate::host::{Account, Host, Process};
 use crate::spec::User;
+use crate::transfer::interrupt;
 
 pub(super) mod leftovers;
 mod users;
@@ -140,13 +141,19 @@ impl UserSandbox {
         }
     }
 
-    async fn run_step(&self, command: &Command, output: OwnedFd) -> Result<Status, SandboxError> {
+    async fn run_step(
+        &self,
+        command: &Command,
+        output: OwnedFd,
+        cancel: &Cancel,
+    ) -> Result<Status, SandboxError> {
         if !platform::HOMES_ARE_PRIVATE && !command.caches.is_empty() {
             return Err(SandboxError::Unusable {
                 what: "(cache …)".to_owned(),
                 reason: "this system cannot show a directory to one step alone; leave it out".to_owned(),
             });
         }
+        length::check(command)?;
         // In this order, for they are undone in the other one.
         let lease = self.users.take().await?;
         let account = lease.account.clone();
@@ -156,11 +163,20 @@ impl UserSandbox {
             what: format!("find {}", command.rootfs.display()),
             reason: e.to_string(),
         })?;
-        for (cache, _) in &command.caches {
-            // Another build user may have filled it.
-            reown::take_over(cache, account.uid, account.gid)?;
+        // Trees that change hands may be large.
+        let fired = cancel.clone();
+        let prepare = || {
+            for (cache, _) in &command.caches {
+                // Another build user may have filled it.
+                reown::take_over(cache, account.uid, account.gid)?;
+            }
+            self.home(&account, &rootfs)
+        };
+        if let View::Obuilderfs { scoreboard, .. } = &self.config.view {
+            scratch.note_scoreboard(scoreboard)?;
         }
-        let (home_source, published) = self.home(&account, &rootfs)?;
+        let (home_source, published) = interrupt::while_wanted(move || fired.is_cancelled(), prepare)?;
+        let _left = published.as_ref().map(|_| Left(home_source.clone()));
         let plan = self.plan(account, command, home_source, scratch.path());
         let report = StepProcess::start(&self.config.executable, &plan, output)?.wait().await?;
         let outlived = processes.end()?;
@@ -170,6 +186,15 @@ impl UserSandbox {
             file_system.check()?;
         }
         status(report, outlived)
+    }
+}
+
+/// Ends the step's view of its home when it is dropped, so that nothing keeps the home busy.
+struct Left(PathBuf);
+
+impl Drop for Left {
+    fn drop(&mut self) {
+        platform::leave(&self.0);
     }
 }
 
@@ -187,7 +212,10 @@ impl Sandbox for UserSandbox {
             tokio::select! {
                 biased;
                 () = cancel.cancelled() => Err(SandboxError::Cancelled),
-                ended = self.run_step(command, output) => ended,
+                ended = self.run_step(command, output, cancel) => match ended {
+                    Err(_) if cancel.is_cancelled() => Err(SandboxError::Cancelled),
+                    ended => ended,
+                },
             }
         })
     }

@@ -9,8 +9,8 @@ const WIDTH: usize = 120;
 /// Its display is one line; [`SpecError::excerpt`] adds the offending line with a caret under the place.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SpecError {
-    /// Byte offset in the text; `None` when the fault belongs to no single place.
-    pub at: Option<usize>,
+    /// Byte offset in the text.
+    pub at: usize,
     /// What is wrong, in one line.
     pub message: String,
     /// What to do about it.
@@ -29,12 +29,7 @@ struct Place {
 impl SpecError {
     /// A fault at byte offset `at`.
     pub fn at(at: usize, message: impl Into<String>) -> Self {
-        Self { at: Some(at), message: message.into(), hint: None, place: None }
-    }
-
-    /// A fault without a place of its own.
-    pub fn new(message: impl Into<String>) -> Self {
-        Self { at: None, message: message.into(), hint: None, place: None }
+        Self { at, message: message.into(), hint: None, place: None }
     }
 
     /// Adds what to do about it.
@@ -47,7 +42,7 @@ impl SpecError {
     /// Looks the place up in the text it was found in.
     #[must_use]
     pub fn located_in(mut self, text: &[u8]) -> Self {
-        self.place = self.at.map(|at| Place::find(text, at));
+        self.place = Some(Place::find(text, self.at));
         self
     }
 

@@ -1,26 +1,32 @@
 //! From S-expressions to specs.
 use std::ffi::OsString;
+use std::os::unix::ffi::OsStrExt;
 
 use super::error::SpecError;
 use super::fields::{Fields, string, strings, tagged, unknown, word_at};
 use super::printer::atom_text;
+use super::scope::Scope;
 use super::sexp::Sexp;
 use super::{Copy, CopyFrom, Mount, Op, Run, Spec, User};
 
 const OPS: [&str; 7] = ["comment", "workdir", "shell", "run", "copy", "user", "env"];
 
-/// `((build NAME SPEC)… (from BASE) OP…)`.
-pub(super) fn spec(sexp: &Sexp) -> Result<Spec, SpecError> {
+/// `((build NAME SPEC)… (from BASE) OP…)`; `scope` holds the stages before it.
+pub(super) fn spec(sexp: &Sexp, scope: &Scope) -> Result<Spec, SpecError> {
     let Some(items) = sexp.as_list() else {
         return Err(SpecError::at(sexp.at, "a spec is a list: ((from BASE) OP…)"));
     };
-    let mut builds = Vec::new();
+    let (mut builds, mut scope) = (Vec::new(), scope.clone());
     for (i, item) in items.iter().enumerate() {
         match tagged(item) {
-            Some((b"build", values)) => builds.push(build(item, values)?),
+            Some((b"build", values)) => {
+                let (name, stage) = build(item, values, &scope)?;
+                scope.add(&name);
+                builds.push((name, stage));
+            }
             Some((b"from", values)) => {
                 let from = single("from", item, values)?;
-                let ops = items[i + 1..].iter().map(op).collect::<Result<_, _>>()?;
+                let ops = items[i + 1..].iter().map(|item| op(item, &scope)).collect::<Result<_, _>>()?;
                 return Ok(Spec { builds, from, ops });
             }
             _ => {
@@ -33,9 +39,9 @@ pub(super) fn spec(sexp: &Sexp) -> Result<Spec, SpecError> {
     Err(SpecError::at(sexp.at, "this spec has no (from BASE)").hint("name a base image, as (from empty)"))
 }
 
-fn build(item: &Sexp, values: &[Sexp]) -> Result<(OsString, Spec), SpecError> {
+fn build(item: &Sexp, values: &[Sexp], scope: &Scope) -> Result<(OsString, Spec), SpecError> {
     match values {
-        [name, stage] => Ok((string("build", name)?, spec(stage)?)),
+        [name, stage] => Ok((string("build", name)?, spec(stage, scope)?)),
         _ => Err(SpecError::at(item.at, "build: expected (build NAME SPEC)")),
     }
 }
@@ -53,7 +59,7 @@ fn single(owner: &str, item: &Sexp, values: &[Sexp]) -> Result<OsString, SpecErr
 ///
 /// An operation may begin with a capital letter. Its fields then stand in a list of their own, as in
 /// `(Run ((shell true)))`.
-fn op(sexp: &Sexp) -> Result<Op, SpecError> {
+fn op(sexp: &Sexp, scope: &Scope) -> Result<Op, SpecError> {
     let Some((name, values)) = tagged(sexp) else {
         return Err(SpecError::at(sexp.at, "expected an operation, as (run (shell …))"));
     };
@@ -71,7 +77,7 @@ fn op(sexp: &Sexp) -> Result<Op, SpecError> {
         b"workdir" => single("workdir", sexp, values).map(Op::Workdir),
         b"shell" => strings("shell", values).map(Op::Shell),
         b"run" => run(sexp.at, values).map(Op::Run),
-        b"copy" => copy(sexp.at, values).map(Op::Copy),
+        b"copy" => copy(sexp.at, values, scope).map(Op::Copy),
         b"user" => user(sexp.at, values).map(Op::User),
         b"env" => env(sexp.at, values),
         b"from" => Err(SpecError::at(sexp.at, "a second (from …)").hint("a stage has one base image")),
@@ -143,10 +149,10 @@ fn bad_options(sexp: &Sexp) -> SpecError {
         .hint("write (buildkit_options ((sharing locked) (mode 0755)))")
 }
 
-fn copy(at: usize, record: &[Sexp]) -> Result<Copy, SpecError> {
+fn copy(at: usize, record: &[Sexp], scope: &Scope) -> Result<Copy, SpecError> {
     let fields = Fields::of("copy", at, record, &["from", "src", "dst", "exclude"])?;
     let from = match fields.optional("from")? {
-        Some(from) => copy_from(from)?,
+        Some(from) => copy_from(from, scope)?,
         None => CopyFrom::Context,
     };
     Ok(Copy {
@@ -157,10 +163,14 @@ fn copy(at: usize, record: &[Sexp]) -> Result<Copy, SpecError> {
     })
 }
 
-fn copy_from(sexp: &Sexp) -> Result<CopyFrom, SpecError> {
+fn copy_from(sexp: &Sexp, scope: &Scope) -> Result<CopyFrom, SpecError> {
     match tagged(sexp) {
         None if sexp.as_atom() == Some(b"context") => Ok(CopyFrom::Context),
-        Some((b"build", [name])) => string("build", name).map(CopyFrom::Build),
+        Some((b"build", [sexp])) => {
+            let name = string("build", sexp)?;
+            scope.find(sexp.at, &name)?;
+            Ok(CopyFrom::Build(name))
+        }
         _ => Err(SpecError::at(sexp.at, "copy: expected (from context) or (from (build NAME))")),
     }
 }
@@ -187,5 +197,10 @@ fn env(at: usize, values: &[Sexp]) -> Result<Op, SpecError> {
         return Err(SpecError::at(at, format!("env: takes a name and a value, not {} words", values.len()))
             .hint("put a value with blanks in it in double quotes"));
     };
-    Ok(Op::Env(string("env", name)?, string("env", value)?))
+    let (at, name) = (name.at, string("env", name)?);
+    if name.is_empty() || name.as_bytes().contains(&b'=') {
+        return Err(SpecError::at(at, "env: a variable's name must not be empty or hold a '='")
+            .hint("write (env NAME VALUE)"));
+    }
+    Ok(Op::Env(name, string("env", value)?))
 }

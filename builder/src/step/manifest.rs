@@ -12,6 +12,10 @@ use super::id::hex;
 use crate::spec::printer::quoted_text;
 use crate::spec::sexp::Sexp;
 use crate::spec::to_sexp::atom;
+use crate::transfer::interrupt;
+
+/// Bytes read at once.
+const BUFFER: usize = 256 * 1024;
 
 /// One file, link or directory below the source tree; paths are relative to its root (`""` is the root).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -139,10 +143,11 @@ fn checked_path(root: &Path, src: &OsStr) -> Result<OsString, ManifestError> {
 /// Lists what lies at `path`, without recursion: a tree may be deeper than a thread's stack.
 fn list(root: &Path, path: OsString, exclude: &[OsString]) -> Result<Manifest, ManifestError> {
     let mut open: Vec<Listing> = Vec::new();
+    let mut buffer = vec![0; BUFFER];
     let mut next = Some(path);
     loop {
         let done = match next.take() {
-            Some(path) => match look_at(root, path, exclude)? {
+            Some(path) => match look_at(root, path, exclude, &mut buffer)? {
                 Found::Dir(listing) => {
                     open.push(listing);
                     None
@@ -184,15 +189,21 @@ enum Found {
     Dir(Listing),
 }
 
-fn look_at(root: &Path, path: OsString, exclude: &[OsString]) -> Result<Found, ManifestError> {
+fn look_at(
+    root: &Path,
+    path: OsString,
+    exclude: &[OsString],
+    buffer: &mut [u8],
+) -> Result<Found, ManifestError> {
     let full = if path.is_empty() { root.to_owned() } else { root.join(&path) };
     let failed = |error| ManifestError::Io { path: full.clone(), error };
+    interrupt::check().map_err(failed)?;
     let kind = fs::symlink_metadata(&full).map_err(failed)?.file_type();
     if kind.is_dir() {
         let names = names(&full, exclude).map_err(failed)?;
         Ok(Found::Dir(Listing { path, rest: names.into_iter(), children: Vec::new() }))
     } else if kind.is_file() {
-        let sha256 = hash(&full).map_err(failed)?;
+        let sha256 = hash(&full, buffer).map_err(failed)?;
         Ok(Found::Leaf(Manifest::File { path, sha256 }))
     } else if kind.is_symlink() {
         let target = fs::read_link(&full).map_err(failed)?.into_os_string();
@@ -221,20 +232,20 @@ fn join(dir: &OsStr, name: &OsStr) -> OsString {
 
 /// SHA-256 of a regular file. One that became a link or a fifo meanwhile is refused, not followed or
 /// waited for.
-fn hash(path: &Path) -> io::Result<String> {
+fn hash(path: &Path, buffer: &mut [u8]) -> io::Result<String> {
     let flags = libc::O_NOFOLLOW | libc::O_NONBLOCK;
     let file = OpenOptions::new().read(true).custom_flags(flags).open(path)?;
     if !file.metadata()?.is_file() {
         return Err(io::Error::other("it changed while it was read"));
     }
-    hash_bytes(file)
+    hash_bytes(file, buffer)
 }
 
-fn hash_bytes(mut file: File) -> io::Result<String> {
+fn hash_bytes(mut file: File, buffer: &mut [u8]) -> io::Result<String> {
     let mut hasher = Sha256::new();
-    let mut buffer = vec![0; 64 * 1024];
     loop {
-        match file.read(&mut buffer) {
+        interrupt::check()?;
+        match file.read(buffer) {
             Ok(0) => return Ok(hex(&hasher.finalize())),
             Ok(n) => hasher.update(&buffer[..n]),
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}

@@ -10,6 +10,7 @@ use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use super::auto::nearest;
 use super::backend::Backend;
 use super::cache;
 use super::directory::make;
@@ -26,7 +27,7 @@ pub(super) struct Subvolumes;
 impl Subvolumes {
     /// The backend for a store in `dir`, which need not be there yet.
     pub(super) fn for_store_in(dir: &Path) -> Result<Self, StoreError> {
-        let there = dir.ancestors().find(|dir| dir.exists()).unwrap_or(Path::new("/"));
+        let there = nearest(dir);
         let is_btrfs = subvolume::is_btrfs(there);
         match is_btrfs.map_err(|e| StoreError::io("learn the file system of", there, e))? {
             true => Ok(Self),
@@ -48,6 +49,13 @@ impl Backend for Subvolumes {
                 Err(StoreError::io("remove", draft.join("log"), error))
             }
             _ => Ok(()),
+        }
+    }
+
+    fn finish(&self, draft: &Path, _base: Option<&Path>) -> Result<(), StoreError> {
+        match is_read_only(draft)? {
+            Some(_) => keep_nested(draft, &draft.join("nested")),
+            None => Ok(()),
         }
     }
 
@@ -73,12 +81,18 @@ impl Backend for Subvolumes {
         rename("take back", result, draft)
     }
 
+    fn flaw(&self, result: &Path) -> Result<Option<String>, StoreError> {
+        let is_writable = is_read_only(result)? == Some(false);
+        Ok(is_writable.then(|| format!("the result {} is not read-only", result.display())))
+    }
+
     fn cache_name(&self, name: &OsStr) -> OsString {
         cache::dataset_name(name).into()
     }
 
-    fn create_volume(&self, dir: &Path) -> Result<(), StoreError> {
-        create(dir)
+    fn create_volume(&self, dir: &Path, owner: (u32, u32)) -> Result<(), StoreError> {
+        create(dir)?;
+        cache::own(dir, owner)
     }
 
     fn clone_volume(&self, volume: &Path, clone: &Path) -> Result<(), StoreError> {
@@ -92,32 +106,54 @@ impl Backend for Subvolumes {
     }
 
     fn discard(&self, dir: &Path) -> Result<(), StoreError> {
-        match subvolume::destroy(dir) {
-            Ok(()) => return Ok(()),
-            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
-            // It is no subvolume, or only the superuser may remove one as a whole.
-            Err(error) if matches!(error.raw_os_error(), Some(libc::EINVAL | libc::EPERM)) => {}
-            Err(error) => return Err(StoreError::io("remove", dir, error)),
-        }
-        if dir.is_dir() && !dir.is_symlink() {
-            unseal(dir)?;
-        }
-        Ok(remove_tree(dir)?)
+        discard(dir)
     }
 
-    /// btrfs frees subvolumes in the background, also those that others removed.
     fn reclaim(&self, dir: &Path) -> Result<(), StoreError> {
-        let begun = Instant::now();
-        while !subvolume::reclaimed(dir).map_err(|e| StoreError::io("free space on", dir, e))? {
-            if begun.elapsed() > LONGEST_RECLAIM {
-                return Err(StoreError::io("free space on", dir, ErrorKind::TimedOut));
-            }
-            thread::sleep(Duration::from_millis(10));
-        }
-        // What was freed is counted with the next transaction.
-        let synced = File::open(dir).and_then(|dir| sync_file_system(&dir));
-        synced.map_err(|e| StoreError::io("sync", dir, e))
+        reclaim(dir)
     }
+}
+
+/// Makes directories of the subvolumes that a step made in the subvolume `tree`: no snapshot reaches into them.
+/// `spare` is a name on the same file system that is free.
+pub(super) fn keep_nested(tree: &Path, spare: &Path) -> Result<(), StoreError> {
+    let nested = subvolume::nested(tree).map_err(|e| StoreError::io("look for subvolumes in", tree, e))?;
+    for place in nested {
+        unseal(&place)?;
+        rename("take away", &place, spare)?;
+        clone_tree(spare, &place, None)?;
+        discard(spare)?;
+    }
+    Ok(())
+}
+
+/// Removes a subvolume, or what serves as one.
+fn discard(dir: &Path) -> Result<(), StoreError> {
+    match subvolume::destroy(dir) {
+        Ok(()) => return Ok(()),
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+        // It is no subvolume, or only the superuser may remove one as a whole.
+        Err(error) if matches!(error.raw_os_error(), Some(libc::EINVAL | libc::EPERM)) => {}
+        Err(error) => return Err(StoreError::io("remove", dir, error)),
+    }
+    if dir.is_dir() && !dir.is_symlink() {
+        unseal(dir)?;
+    }
+    Ok(remove_tree(dir)?)
+}
+
+/// Waits until what was removed is free: btrfs frees subvolumes in the background, also those that others removed.
+pub(super) fn reclaim(dir: &Path) -> Result<(), StoreError> {
+    let begun = Instant::now();
+    while !subvolume::reclaimed(dir).map_err(|e| StoreError::io("free space on", dir, e))? {
+        if begun.elapsed() > LONGEST_RECLAIM {
+            return Err(StoreError::io("free space on", dir, ErrorKind::TimedOut));
+        }
+        thread::sleep(Duration::from_millis(10));
+    }
+    // What was freed is counted with the next transaction.
+    let synced = File::open(dir).and_then(|dir| sync_file_system(&dir));
+    synced.map_err(|e| StoreError::io("sync", dir, e))
 }
 
 /// Makes an empty subvolume.

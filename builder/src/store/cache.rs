@@ -4,14 +4,15 @@
 //! step's has since this one was made: the first to finish wins, and what the others did is dropped. So nobody
 //! waits for anybody, and nobody sees half of what another does.
 use std::ffi::{OsStr, OsString};
-use std::fs::{self, File, Permissions};
+use std::fs::{self, Permissions};
 use std::io;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
+use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::StoreError;
+use super::backend::Identity;
 use super::local::Shelf;
 use super::lock::Held;
 
@@ -25,14 +26,20 @@ pub trait Volume: Send {
     /// # Errors
     /// It could not be put in place; the volume is as it was then.
     fn release(self: Box<Self>) -> Result<(), StoreError>;
+
+    /// Drops it, and leaves the volume as it is.
+    ///
+    /// # Errors
+    /// It could not be removed.
+    fn abandon(self: Box<Self>) -> Result<(), StoreError>;
 }
 
 struct LocalVolume {
     shelf: Arc<Shelf>,
     name: OsString,
     dir: PathBuf,
-    /// The volume it was cloned from, held open so that no other can have its number.
-    origin: File,
+    /// The volume it was cloned from.
+    origin: Identity,
     released: bool,
     /// Freed after the directory is gone: fields go in this order, after `drop`.
     _lock: Held,
@@ -43,18 +50,17 @@ impl Shelf {
     pub(super) fn volume(
         self: &Arc<Self>,
         name: &OsStr,
-        (uid, gid): (u32, u32),
+        owner: (u32, u32),
     ) -> Result<Box<dyn Volume>, StoreError> {
         let name = self.backend.cache_name(name);
         let lock = self.locks.exclusive(&lock_name(&name))?;
         let master = self.layout.cache(&name);
-        if !master.exists() {
-            self.backend.create_volume(&master)?;
-            own(&master, uid, gid)?;
-        }
-        let origin = File::open(&master).map_err(|e| StoreError::io("open", &master, e))?;
+        let origin = match self.backend.volume(&master)? {
+            Some(origin) => origin,
+            None => self.new_volume(&master, owner)?,
+        };
         let (dir, held) = self.place(&name)?;
-        let cloned = self.backend.clone_volume(&master, &dir).and_then(|()| own(&dir, uid, gid));
+        let cloned = self.backend.clone_volume(&master, &dir).and_then(|()| own(&dir, owner));
         if let Err(error) = cloned {
             self.backend.discard(&dir)?;
             return Err(error);
@@ -64,8 +70,14 @@ impl Shelf {
         Ok(Box::new(LocalVolume { shelf, name, dir, origin, released: false, _lock: held }))
     }
 
+    fn new_volume(&self, master: &Path, owner: (u32, u32)) -> Result<Identity, StoreError> {
+        self.backend.create_volume(master, owner)?;
+        let vanished = || StoreError::io("find", master, io::ErrorKind::NotFound);
+        self.backend.volume(master)?.ok_or_else(vanished)
+    }
+
     /// A free place for a clone, `cache-tmp/N-NAME`, and the right to it.
-    fn place(&self, name: &OsStr) -> Result<(PathBuf, Held), StoreError> {
+    pub(super) fn place(&self, name: &OsStr) -> Result<(PathBuf, Held), StoreError> {
         let mut number = 0;
         loop {
             let mut numbered = OsString::from(format!("{number}-"));
@@ -82,7 +94,7 @@ impl Shelf {
     /// Removes the clones nobody works on: their processes were killed. What cannot be removed now is in the way
     /// of nobody.
     pub(super) fn clear_clones(&self) -> Result<(), StoreError> {
-        for name in names(&self.layout.cache_clones())? {
+        for name in self.backend.names(&self.layout.cache_clones())? {
             if let Some(_lock) = self.locks.try_exclusive(&clone_lock(&name))?
                 && let Err(error) = self.backend.discard(&self.layout.cache_clones().join(&name))
             {
@@ -94,14 +106,35 @@ impl Shelf {
 
     /// The volumes there are, as they are called in the store.
     pub(super) fn volumes(&self) -> Result<Vec<OsString>, StoreError> {
-        names(&self.layout.caches())
+        self.backend.names(&self.layout.caches())
     }
 
-    /// Removes the volume `name`, so called in the store. Steps that work on clones of it lose them at their end.
+    /// Removes the volume `name`, so called in the store, unless a step works on a clone of it.
     pub(super) fn remove_volume(&self, name: &OsStr) -> Result<(), StoreError> {
-        let _lock = self.locks.exclusive(&lock_name(name))?;
+        let lock = self.locks.exclusive(&lock_name(name))?;
+        if self.is_in_use(name)? {
+            return Err(StoreError::CacheInUse { name: name.to_owned() });
+        }
+        self.drop_volume(name, &lock)
+    }
+
+    /// Whether a step works on a clone of the volume `name`. None begins while its lock is held.
+    fn is_in_use(&self, name: &OsStr) -> Result<bool, StoreError> {
+        for clone in self.backend.names(&self.layout.cache_clones())? {
+            let rest =
+                clone.as_bytes().strip_suffix(name.as_bytes()).and_then(|rest| rest.strip_suffix(b"-"));
+            let is_of_it = rest.is_some_and(|number| number.iter().all(u8::is_ascii_digit));
+            if is_of_it && self.locks.try_exclusive(&clone_lock(&clone))?.is_none() {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Removes the volume `name`, whose lock is held. Steps that work on clones of it lose them at their end.
+    pub(super) fn drop_volume(&self, name: &OsStr, _lock: &Held) -> Result<(), StoreError> {
         let (away, _held) = self.place(name)?;
-        self.backend.move_volume(&self.layout.cache(name), &away)?;
+        self.backend.take_volume_away(&self.layout.cache(name), &away)?;
         self.backend.discard(&away)
     }
 }
@@ -111,38 +144,29 @@ impl LocalVolume {
         if std::mem::replace(&mut self.released, true) {
             return Ok(());
         }
-        let replaced = self.replace();
-        // Either it is the old one now, or it has lost.
-        let discarded = self.shelf.backend.discard(&self.dir);
-        replaced.and(discarded)
+        match self.replace() {
+            Ok(true) => Ok(()),
+            lost => {
+                let discarded = self.shelf.backend.discard(&self.dir);
+                lost.and(discarded)
+            }
+        }
     }
 
     /// Puts it in the volume's place, if that is still the one it was cloned from.
-    fn replace(&self) -> Result<(), StoreError> {
+    fn replace(&self) -> Result<bool, StoreError> {
         let shelf = &self.shelf;
         let _lock = shelf.locks.exclusive(&lock_name(&self.name))?;
         let master = shelf.layout.cache(&self.name);
-        if !self.is_origin(&master)? {
+        if shelf.backend.volume(&master)?.as_ref() != Some(&self.origin) {
             tracing::debug!("{} was changed by another step first", master.display());
-            return Ok(());
+            return Ok(false);
         }
         let (away, _held) = shelf.place(&self.name)?;
         shelf.unsynced.note_volume(&self.name)?;
-        shelf.backend.move_volume(&master, &away)?;
-        if let Err(error) = shelf.backend.move_volume(&self.dir, &master) {
-            shelf.backend.move_volume(&away, &master)?;
-            return Err(error);
-        }
-        shelf.backend.discard(&away)
-    }
-
-    fn is_origin(&self, master: &Path) -> Result<bool, StoreError> {
-        let ours = self.origin.metadata().map_err(|e| StoreError::io("read", master, e))?;
-        match fs::metadata(master) {
-            Ok(now) => Ok((now.dev(), now.ino()) == (ours.dev(), ours.ino())),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
-            Err(error) => Err(StoreError::io("read", master, error)),
-        }
+        shelf.backend.replace_volume(&self.dir, &master, &away)?;
+        shelf.backend.discard(&away)?;
+        Ok(true)
     }
 }
 
@@ -154,6 +178,11 @@ impl Volume for LocalVolume {
     fn release(mut self: Box<Self>) -> Result<(), StoreError> {
         self.finish()
     }
+
+    fn abandon(mut self: Box<Self>) -> Result<(), StoreError> {
+        self.released = true;
+        self.shelf.backend.discard(&self.dir)
+    }
 }
 
 impl Drop for LocalVolume {
@@ -164,19 +193,12 @@ impl Drop for LocalVolume {
     }
 }
 
-fn own(dir: &Path, uid: u32, gid: u32) -> Result<(), StoreError> {
+/// Makes `owner` the one who may write at the root of a volume.
+pub(super) fn own(dir: &Path, (uid, gid): (u32, u32)) -> Result<(), StoreError> {
     let owned = chown(dir, Some(uid), Some(gid));
     owned
         .and_then(|()| fs::set_permissions(dir, Permissions::from_mode(0o755)))
         .map_err(|e| StoreError::io("change the owner of", dir, e))
-}
-
-fn names(dir: &Path) -> Result<Vec<OsString>, StoreError> {
-    let failed = |error| StoreError::io("read", dir, error);
-    fs::read_dir(dir)
-        .map_err(failed)?
-        .map(|entry| entry.map(|entry| entry.file_name()).map_err(failed))
-        .collect()
 }
 
 /// Held while a volume is cloned or replaced.
@@ -198,6 +220,38 @@ pub(super) fn directory_name(name: &OsStr) -> OsString {
 pub(super) fn dataset_name(name: &OsStr) -> String {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._".contains(&byte);
     format!("c-{}", escaped(name, |_, byte| !plain(byte)).to_string_lossy())
+}
+
+/// The name of a cache of which `called` makes `name`, in whichever of its ways.
+pub(super) fn title(name: &OsStr, called: impl Fn(&OsStr) -> OsString) -> OsString {
+    let bytes = name.as_bytes();
+    let rest = bytes.strip_prefix(b"c-");
+    let forms = [(Some(bytes), b'%'), (rest, b'%'), (rest, b':')];
+    let titles = forms.into_iter().filter_map(|(bytes, mark)| bytes.map(|bytes| unescaped(bytes, mark)));
+    { titles }.find(|title| called(title) == name).unwrap_or_else(|| name.to_owned())
+}
+
+fn unescaped(bytes: &[u8], mark: u8) -> OsString {
+    let mut plain = Vec::new();
+    let mut rest = bytes;
+    while let Some((&byte, after)) = rest.split_first() {
+        let code = after.get(..2).and_then(|digits| std::str::from_utf8(digits).ok());
+        match code.and_then(|digits| u8::from_str_radix(digits, 16).ok()) {
+            Some(code) if byte == mark => {
+                plain.push(code);
+                rest = &after[2..];
+            }
+            _ => {
+                plain.push(byte);
+                rest = after;
+            }
+        }
+    }
+    // What no name at all is called.
+    if plain == [mark] {
+        plain.clear();
+    }
+    OsString::from_vec(plain)
 }
 
 /// No two names become the same, as what stands for a byte begins with one that never stands for itself.

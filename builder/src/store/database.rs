@@ -16,12 +16,14 @@ use crate::step::StepId;
 /// How long to wait for other processes. Each holds the database for some milliseconds.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// `rc` is the number of rows that have this one as their parent; `lru` finds what may go first.
+/// `rc` is the number of rows that have this one as their parent; `lru` finds what may go first. `children`, which
+/// OBuilder's has not, finds what was made from a result: else each deletion would look at all rows.
 const SCHEMA: &str = "
     CREATE TABLE IF NOT EXISTS builds (
         id TEXT PRIMARY KEY, created DATETIME NOT NULL, used DATETIME NOT NULL, rc INTEGER NOT NULL,
         parent TEXT, FOREIGN KEY (parent) REFERENCES builds (id) ON DELETE RESTRICT);
-    CREATE INDEX IF NOT EXISTS lru ON builds (rc, used);";
+    CREATE INDEX IF NOT EXISTS lru ON builds (rc, used);
+    CREATE INDEX IF NOT EXISTS children ON builds (parent);";
 
 /// How long to wait for them only to note what was used.
 const LITTLE_PATIENCE: Duration = Duration::from_secs(2);
@@ -88,6 +90,11 @@ impl Database {
         })
     }
 
+    /// Gives a row the times of `entry`, which was listed elsewhere.
+    pub(super) fn stamp(&self, entry: &Entry) -> Result<(), StoreError> {
+        self.write(|rows| rows.stamp(entry).map_err(|e| self.failed(e)))
+    }
+
     /// Notes that `id`, whose directory was found, is used now. Written down by [`Database::mark_used`].
     pub(super) fn touch(&self, id: &StepId) {
         self.used.lock().insert(id.clone());
@@ -144,6 +151,11 @@ impl Database {
             rows.remove(id).map_err(|e| self.failed(e))?;
             remove()
         })
+    }
+
+    /// How many results are made from `id`.
+    pub(super) fn children(&self, id: &StepId) -> Result<i64, StoreError> {
+        Rows(&self.connection.lock()).children(id).map_err(|e| self.failed(e))
     }
 
     fn ask(&self, question: &str, id: &StepId) -> Result<Option<bool>, StoreError> {
@@ -214,6 +226,12 @@ impl Rows<'_> {
             Some(parent) if !had_parent => self.count(parent.as_str(), 1),
             _ => Ok(()),
         }
+    }
+
+    fn stamp(&self, entry: &Entry) -> rusqlite::Result<()> {
+        let stamp = "UPDATE builds SET created = datetime(?2, 'unixepoch'), used = datetime(?3, 'unixepoch')
+            WHERE id = ?1";
+        self.0.execute(stamp, (entry.id.as_str(), entry.created.0, entry.used.0)).map(drop)
     }
 
     /// Marks it as used; false if it has no row.

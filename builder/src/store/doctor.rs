@@ -8,14 +8,14 @@ use std::collections::HashMap;
 use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 pub use finding::Finding;
 
 use super::backend::Backend;
 use super::cache::clone_lock;
-use super::directory::results;
-use super::layout::{self, Layout};
+use super::layout::Layout;
 use super::lock::Locks;
 use super::unsynced::Unsynced;
 use super::{StoreError, StoreUrl, Time};
@@ -42,16 +42,17 @@ pub fn repair(url: &StoreUrl) -> Result<(), StoreError> {
 struct Patient {
     layout: Layout,
     locks: Locks,
-    backend: Box<dyn Backend>,
+    backend: Arc<dyn Backend>,
 }
 
 impl Patient {
     fn at(url: &StoreUrl) -> Result<Self, StoreError> {
-        if !layout::is_store(url.dir()) {
+        let backend = super::backend(url)?;
+        if !backend.is_store(url.dir())? {
             return Err(StoreError::NoStore { url: url.clone() });
         }
         let layout = Layout::at(url.dir());
-        Ok(Self { locks: Locks::new(layout.locks()), layout, backend: super::backend(url)? })
+        Ok(Self { locks: Locks::new(layout.locks()), layout, backend })
     }
 
     fn examine(&self) -> Result<Vec<Finding>, StoreError> {
@@ -85,23 +86,23 @@ impl Patient {
     }
 
     fn results(&self) -> Result<HashMap<StepId, Time>, StoreError> {
-        there(results(&self.layout.results()))
+        there(self.backend.results(&self.layout.results()))
     }
 
     /// What killed builds left, and what is no result among the results.
     fn left_over(&self) -> Result<Vec<Finding>, StoreError> {
         let mut findings = Vec::new();
-        for path in list(&self.layout.drafts())? {
+        for path in self.paths(&self.layout.drafts())? {
             if self.is_free(path.file_name().and_then(|name| name.to_str()).map(str::to_owned))? {
                 findings.push(Finding::LeftOver { path });
             }
         }
-        for path in list(&self.layout.cache_clones())? {
+        for path in self.paths(&self.layout.cache_clones())? {
             if self.is_free(path.file_name().map(clone_lock))? {
                 findings.push(Finding::LeftOver { path });
             }
         }
-        for path in list(&self.layout.results())? {
+        for path in self.paths(&self.layout.results())? {
             if id_of(&path).is_none() {
                 findings.push(Finding::Stranger { path });
             }
@@ -110,10 +111,18 @@ impl Patient {
         Ok(findings)
     }
 
+    /// What is in `dir`, in order.
+    fn paths(&self, dir: &Path) -> Result<Vec<PathBuf>, StoreError> {
+        let names = there(self.backend.names(dir))?;
+        let mut paths: Vec<PathBuf> = names.iter().map(|name| dir.join(name)).collect();
+        paths.sort();
+        Ok(paths)
+    }
+
     /// Results of which only a part is there.
     fn halves(&self) -> Result<Vec<StepId>, StoreError> {
         let whole = self.results()?;
-        let there = list(&self.layout.results())?;
+        let there = self.paths(&self.layout.results())?;
         Ok(there.iter().filter_map(|path| id_of(path)).filter(|id| !whole.contains_key(id)).collect())
     }
 
@@ -127,6 +136,9 @@ impl Patient {
     }
 
     fn spoilt(&self) -> Result<Vec<Finding>, StoreError> {
+        if self.backend.outlives_power_failure() {
+            return Ok(Vec::new());
+        }
         let doubtful = Unsynced::open(self.layout.unsynced())?.doubtful()?;
         let ids = doubtful.into_iter().filter_map(|doubtful| doubtful.id);
         Ok(ids.map(|id| Finding::Spoilt { id }).collect())
@@ -144,19 +156,6 @@ impl Patient {
 
 fn id_of(path: &Path) -> Option<StepId> {
     path.file_name().and_then(|name| name.to_str()).and_then(StepId::parse)
-}
-
-fn list(dir: &Path) -> Result<Vec<PathBuf>, StoreError> {
-    let failed = |error| StoreError::io("read", dir, error);
-    let entries = match fs::read_dir(dir) {
-        Ok(entries) => entries,
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(error) => return Err(failed(error)),
-    };
-    let paths = entries.map(|entry| entry.map(|entry| entry.path()));
-    let mut paths: Vec<PathBuf> = paths.collect::<Result<_, _>>().map_err(failed)?;
-    paths.sort();
-    Ok(paths)
 }
 
 /// Nothing where there is no such directory yet.

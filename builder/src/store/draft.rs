@@ -2,7 +2,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::in_use::{InUse, hold};
+use super::in_use::InUse;
 use super::local::Shelf;
 use super::lock::Held;
 use super::{Draft, Finished, StoreError};
@@ -33,10 +33,12 @@ impl LocalDraft {
     fn put_in_place(&self) -> Result<Finished, StoreError> {
         let shelf = &self.shelf;
         let result = shelf.layout.result(&self.id);
+        let base = self.base().map(|base| shelf.layout.result(base));
+        shelf.backend.finish(&self.dir, base.as_deref())?;
         shelf.unsynced.note(&self.id, self.base())?;
         // The directory stays the same one when it is put in place.
         let vanished = || StoreError::io("find", &self.dir, std::io::ErrorKind::NotFound);
-        let in_use = hold(&self.dir)?.ok_or_else(vanished)?;
+        let in_use = shelf.backend.hold(&self.dir)?.ok_or_else(vanished)?;
         let mut placed = false;
         let added = shelf.database.add(&self.id, self.base(), || {
             shelf.backend.commit(&self.dir, &result)?;
@@ -44,7 +46,12 @@ impl LocalDraft {
             Ok(())
         });
         match added {
-            Ok(()) => Ok(Finished { dir: result, _in_use: Arc::new(in_use) }),
+            Ok(()) => {
+                if shelf.backend.outlives_power_failure() {
+                    shelf.unsynced.forget(&self.id)?;
+                }
+                Ok(shelf.finished(&self.id, in_use))
+            }
             Err(error) => {
                 if placed {
                     shelf.backend.revert(&result, &self.dir)?;
@@ -58,6 +65,14 @@ impl LocalDraft {
 impl Draft for LocalDraft {
     fn dir(&self) -> &Path {
         &self.dir
+    }
+
+    fn log(&self) -> PathBuf {
+        self.shelf.backend.files(&self.dir).join("log")
+    }
+
+    fn env(&self) -> PathBuf {
+        self.shelf.backend.files(&self.dir).join("env")
     }
 
     fn keep(mut self: Box<Self>) -> Result<Finished, StoreError> {

@@ -1,4 +1,5 @@
 //! Why a store could not do what it was asked, in words for the person at the terminal.
+use std::ffi::OsString;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -42,6 +43,92 @@ pub enum StoreError {
         /// Its address.
         url: StoreUrl,
     },
+    /// The store is said to be of files that share blocks, which they cannot.
+    #[error("the file system of the store {0} does not share blocks between files; use --store=auto:{0}, or a directory on XFS, btrfs or another file system with reflinks", .dir.display())]
+    NoReflinks {
+        /// The store.
+        dir: PathBuf,
+    },
+    /// The store is said to be of layers, which cannot be mounted.
+    #[error("overlayfs cannot be used in {}: {why}; use --store=rsync:{}", .dir.display(), .dir.display())]
+    NoOverlay {
+        /// The store.
+        dir: PathBuf,
+        /// What stands against it.
+        why: String,
+    },
+    /// A result stands on a layer that is not there.
+    #[error("the result {} stands on {}, which is not there; delete it, and what was made from it, with obuilder delete", .result.display(), .layer.display())]
+    MissingLayer {
+        /// The result.
+        result: PathBuf,
+        /// The layer.
+        layer: PathBuf,
+    },
+    /// A result stands on a layer that is not the one it was made on.
+    #[error("the result {} stands on {}, which was made anew since; delete it, and what was made from it, with obuilder delete", .result.display(), .layer.display())]
+    OtherLayer {
+        /// The result.
+        result: PathBuf,
+        /// The layer.
+        layer: PathBuf,
+    },
+    /// There is a store of another kind.
+    #[error("the store {} is of the kind {kind}; use --store={kind}:{}, or move its results to a store elsewhere with obuilder store copy", .url.dir().display(), .url.dir().display())]
+    OtherKind {
+        /// What it was taken for.
+        url: StoreUrl,
+        /// Its kind.
+        kind: String,
+    },
+    /// There is a store of a kind that only another version knows.
+    #[error("the store {} is of the kind {kind}, which this version of obuilder does not know", .dir.display())]
+    UnknownKind {
+        /// The store.
+        dir: PathBuf,
+        /// Its kind.
+        kind: String,
+    },
+    /// There is a store that a newer version has changed.
+    #[error("the store {} was made by a newer version of obuilder (its format is {format}, the newest known here {known}); use that version", .dir.display())]
+    Newer {
+        /// The store.
+        dir: PathBuf,
+        /// Its format.
+        format: u32,
+        /// The newest that this version knows.
+        known: u32,
+    },
+    /// A result was named that is not there.
+    #[error("the store {} has no result {id}", .dir.display())]
+    NoResult {
+        /// The store.
+        dir: PathBuf,
+        /// The result.
+        id: StepId,
+    },
+    /// A store was to be copied to itself.
+    #[error("{} is one store; name another to copy to", .dir.display())]
+    SameStore {
+        /// The store.
+        dir: PathBuf,
+    },
+    /// Hard links are asked for in a store that has no use for them.
+    #[error("--rsync-mode is only for stores of the kind rsync, not for {url}")]
+    NotRsync {
+        /// The store.
+        url: StoreUrl,
+    },
+    /// ZFS refused something.
+    #[error("cannot {action} {dataset}: {why}")]
+    Zfs {
+        /// What was tried.
+        action: &'static str,
+        /// The pool, dataset or snapshot.
+        dataset: String,
+        /// Why not, and what to do.
+        why: String,
+    },
     /// Anybody could put a result of his own there.
     #[error("the store {0} can be written by others (mode {mode:04o}); run: chmod go-w {0}", .dir.display())]
     WritableByOthers {
@@ -72,9 +159,28 @@ pub enum StoreError {
         /// The result.
         id: StepId,
     },
+    /// A cache volume cannot be removed as a step works on a clone of it just now.
+    #[error("cannot delete the cache {}: a build is using it; try again when it is done", .name.display())]
+    CacheInUse {
+        /// As the store calls it.
+        name: OsString,
+    },
 }
 
 impl StoreError {
+    /// Whether there is no room left on the device.
+    pub(super) fn is_full_device(&self) -> bool {
+        match self {
+            Self::Io { source, .. } | Self::Transfer(TransferError::Io { source, .. }) => {
+                source.raw_os_error() == Some(libc::ENOSPC)
+            }
+            Self::Database { source, .. } => {
+                source.sqlite_error_code() == Some(rusqlite::ErrorCode::DiskFull)
+            }
+            _ => false,
+        }
+    }
+
     pub(super) fn io(action: &'static str, path: impl AsRef<Path>, source: impl Into<io::Error>) -> Self {
         Self::Io { action, path: path.as_ref().to_owned(), source: source.into() }
     }
@@ -84,6 +190,10 @@ fn explain_database(error: &rusqlite::Error) -> String {
     use rusqlite::ErrorCode::{
         CannotOpen, DatabaseBusy, DatabaseCorrupt, DiskFull, NotADatabase, PermissionDenied, ReadOnly,
     };
+    if let rusqlite::Error::SqlInputError { msg, .. } = error {
+        let what = "its table is not that of a store";
+        return format!("{what} ({msg}); move it away, and it is made anew from the results");
+    }
     let known = match error.sqlite_error_code() {
         Some(DiskFull) => "no space left on the device that holds it",
         Some(ReadOnly | PermissionDenied | CannotOpen) => "it cannot be opened for writing",

@@ -85,6 +85,11 @@ impl Layout {
         self.root.join("cache-tmp")
     }
 
+    /// Where OBuilder's Mac workers have their base images.
+    pub(super) fn base_images(&self) -> PathBuf {
+        self.root.join("base-image")
+    }
+
     pub(super) fn database(&self) -> PathBuf {
         self.root.join("state/db/db.sqlite")
     }

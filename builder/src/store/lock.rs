@@ -66,7 +66,11 @@ impl Locks {
         let mut options = OpenOptions::new();
         options.read(true).write(true).create(true).truncate(false).mode(0o600);
         loop {
-            let file = options.open(&path).map_err(failed)?;
+            let file = match options.open(&path) {
+                // Swept away between being found and opened, which not every file system keeps from us.
+                Err(error) if error.kind() == io::ErrorKind::NotFound && self.dir.is_dir() => continue,
+                opened => opened.map_err(failed)?,
+            };
             if !take(&file, how).map_err(failed)? {
                 return Ok(None);
             }

@@ -3,8 +3,6 @@ use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap, HashSet};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use nix::sys::statvfs::statvfs;
-
 use super::{Entry, Store, StoreError, Time};
 use crate::step::StepId;
 
@@ -78,7 +76,10 @@ pub fn prune(store: &dyn Store, rules: &Rules, gone: impl FnMut(&StepId)) -> Res
         Ok(rules.keep.is_none_or(|keep| left > keep)
             && newest.is_none_or(|newest| entry.used <= newest)
             && match rules.free {
-                Some(percent) => free(store)? < f64::from(percent),
+                Some(percent) => {
+                    store.reclaim()?;
+                    store.free()? < f64::from(percent)
+                }
                 None => true,
             })
     })
@@ -121,15 +122,4 @@ fn remove(
         }
     }
     Ok(done)
-}
-
-/// How much of the store's file system is free for its owner, in per cent.
-fn free(store: &dyn Store) -> Result<f64, StoreError> {
-    store.reclaim()?;
-    let space =
-        statvfs(store.dir()).map_err(|errno| StoreError::io("ask how full is", store.dir(), errno))?;
-    // Precise enough for a percentage.
-    #[allow(clippy::cast_precision_loss, clippy::unnecessary_cast)]
-    let (available, all) = (space.blocks_available() as f64, space.blocks() as f64);
-    Ok(100.0 * available / all.max(1.0))
 }

@@ -46,6 +46,11 @@ impl Unsynced {
         self.write(OsStr::new(id.as_str()), base.map_or("", StepId::as_str))
     }
 
+    /// Takes the note about `id` back: it is in place, registered, and on the device.
+    pub(super) fn forget(&self, id: &StepId) -> Result<(), StoreError> {
+        remove(&self.this_boot.join(id.as_str()))
+    }
+
     /// Notes the cache volume that the store calls `name`, which is about to be put in place.
     pub(super) fn note_volume(&self, name: &OsStr) -> Result<(), StoreError> {
         let mut note = OsString::from(VOLUME);
@@ -66,31 +71,38 @@ impl Unsynced {
         Ok(())
     }
 
-    /// Brings to the device whatever was noted, by whomever, and is in place by now. Does nothing if neither we
-    /// nor somebody who was killed noted anything.
+    /// Brings to the device whatever was noted, by whomever, and is in place by now, unless what is in place is
+    /// `safe` there already. Does nothing if neither we nor somebody who was killed noted anything.
     pub(super) fn sync(
         &self,
+        safe: bool,
         is_in_place: impl Fn(&Note) -> Result<bool, StoreError>,
     ) -> Result<(), StoreError> {
         if !self.pending.swap(false, Ordering::AcqRel) {
             return Ok(());
         }
-        let done = self.sync_noted(is_in_place);
+        let done = self.sync_noted(safe, is_in_place);
         if done.is_err() {
             self.pending.store(true, Ordering::Release);
         }
         done
     }
 
-    fn sync_noted(&self, is_in_place: impl Fn(&Note) -> Result<bool, StoreError>) -> Result<(), StoreError> {
+    fn sync_noted(
+        &self,
+        safe: bool,
+        is_in_place: impl Fn(&Note) -> Result<bool, StoreError>,
+    ) -> Result<(), StoreError> {
         let mut noted = Vec::new();
         for note in notes(&self.this_boot)? {
             if is_in_place(&note)? {
                 noted.push(note);
             }
         }
-        let failed = |error| StoreError::io("sync", &self.dir, error);
-        File::open(&self.dir).and_then(|dir| system::sync_file_system(&dir)).map_err(failed)?;
+        if !safe {
+            let failed = |error| StoreError::io("sync", &self.dir, error);
+            File::open(&self.dir).and_then(|dir| system::sync_file_system(&dir)).map_err(failed)?;
+        }
         noted.iter().try_for_each(|note| remove(&note.path))
     }
 

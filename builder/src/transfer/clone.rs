@@ -2,15 +2,20 @@
 //!
 //! Where the file system can share blocks (btrfs, xfs, APFS), a file costs no data at all. Whatever is equal
 //! to what creation gives anyway (owner, mode) is not set again: a step pays for each call on each file.
+//! A large tree is cloned by several threads (`crew`).
+mod crew;
 mod links;
 mod metadata;
+mod objects;
+mod onto;
 
-use std::collections::HashMap;
+use std::cell::Cell;
 use std::ffi::{CStr, OsStr};
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+use std::thread;
 use std::vec::IntoIter;
 
 use nix::dir::Type;
@@ -19,10 +24,14 @@ use nix::fcntl::{OFlag, open, openat};
 use nix::sys::stat::{FileStat, Mode, fstat, mkdirat};
 
 use super::TransferError;
-use super::data::copy_bytes;
 use super::descent::{DIRECTORY, Descent, Entry, entries, lstat};
-use super::system::{self, Reflink};
+use super::interrupt;
+use super::system::Reflink;
+use crew::{Crew, Portion};
+use links::Links;
 use metadata::Metadata;
+
+pub(super) use metadata::attributes;
 
 /// Gives what belongs to one user to another: a base image's files to the build's user.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,47 +51,83 @@ pub struct Reown {
 /// # Errors
 /// Something cannot be read or written: the error names it. What was cloned until then stays.
 pub fn clone_tree(from: &Path, to: &Path, reown: Option<Reown>) -> Result<(), TransferError> {
+    run(from, to, reown, false)
+}
+
+/// Makes the directory `to` the same as `from`. What is the same already stays as it is, and shares its blocks
+/// with whatever it shared them with.
+///
+/// # Errors
+/// Something cannot be read or written: the error names it. What was made the same until then stays so.
+pub fn clone_onto(from: &Path, to: &Path) -> Result<(), TransferError> {
+    run(from, to, None, true)
+}
+
+/// Gives the directory `to` the owner, mode, attributes and times of the directory `from`, and nothing in it.
+///
+/// # Errors
+/// One of them cannot be opened, or `to` not be changed.
+pub fn clone_directory_itself(from: &Path, to: &Path) -> Result<(), TransferError> {
+    let source = open(from, DIRECTORY, Mode::empty()).map_err(|e| TransferError::io("open", from, e))?;
+    let stat = fstat(&source).map_err(|e| TransferError::io("read", from, e))?;
+    let target = make_root(to, false).map_err(|e| TransferError::io("make the directory", to, e))?;
+    let set = Metadata::new(None).directory(source.as_fd(), target.as_fd(), &stat);
+    set.map_err(|e| TransferError::io("write", to, e))
+}
+
+fn run(from: &Path, to: &Path, reown: Option<Reown>, onto: bool) -> Result<(), TransferError> {
     let source = open(from, DIRECTORY.difference(OFlag::O_NOFOLLOW), Mode::empty())
         .map_err(|e| TransferError::io("open", from, e))?;
-    let target = make_root(to).map_err(|e| TransferError::io("make the directory", to, e))?;
-    let mut cloning = Cloning {
+    let target = make_root(to, onto).map_err(|e| TransferError::io("make the directory", to, e))?;
+    let root = target.try_clone().map_err(|e| TransferError::io("open", to, e))?;
+    let whole = Whole {
         from,
         to,
-        path: Vec::new(),
-        frames: Vec::new(),
-        source: Descent::new(source),
-        target: Descent::new(target),
-        reflink: Reflink::Unknown,
-        linked: HashMap::new(),
+        onto,
+        root,
+        links: Links::default(),
         metadata: Metadata::new(reown),
+        crew: Crew::default(),
     };
-    cloning.start_directory(0)?;
-    cloning.run()
+    let first = Portion { source, target, path: Vec::new(), reflink: Reflink::Unknown };
+    thread::scope(|scope| whole.crew.work(&whole, first, scope))
 }
 
 /// The directory at `to`, stripped of what it would hand down to what is made in it: its group and default ACL.
-fn make_root(to: &Path) -> io::Result<OwnedFd> {
+fn make_root(to: &Path, onto: bool) -> io::Result<OwnedFd> {
     match nix::unistd::mkdir(to, Mode::S_IRWXU) {
         Err(Errno::EEXIST) | Ok(()) => {}
         Err(error) => return Err(error.into()),
     }
     let root = open(to, DIRECTORY, Mode::empty())?;
-    metadata::stop_inheritance(root.as_fd())?;
+    if !onto {
+        metadata::stop_inheritance(root.as_fd())?;
+    }
     Ok(root)
 }
 
-struct Cloning<'a> {
+/// A clone, as all threads that work on it see it.
+struct Whole<'a> {
     from: &'a Path,
     to: &'a Path,
+    /// Whether something may be in the clone's place already.
+    onto: bool,
+    /// The root of the clone.
+    root: OwnedFd,
+    links: Links,
+    metadata: Metadata,
+    crew: Crew,
+}
+
+/// What one thread works on: a directory with all below it, but for what it leaves to others.
+struct Cloning<'a> {
+    whole: &'a Whole<'a>,
     /// Below both roots: the directory being cloned.
     path: Vec<u8>,
     frames: Vec<Frame>,
     source: Descent,
     target: Descent,
     reflink: Reflink,
-    /// Where the first name of a file with several names lies in the clone.
-    linked: HashMap<(libc::dev_t, libc::ino_t), Vec<u8>>,
-    metadata: Metadata,
 }
 
 /// A directory whose entries are not all cloned yet.
@@ -91,12 +136,28 @@ struct Frame {
     stat: FileStat,
     /// Length of the path of the directory above.
     parent_len: usize,
+    /// Whether a directory that was there already is ready for new names.
+    ready: Cell<bool>,
 }
 
-impl Cloning<'_> {
-    fn run(&mut self) -> Result<(), TransferError> {
+impl<'a> Cloning<'a> {
+    fn new(whole: &'a Whole<'a>, portion: Portion) -> Self {
+        Self {
+            whole,
+            path: portion.path,
+            frames: Vec::new(),
+            source: Descent::new(portion.source),
+            target: Descent::new(portion.target),
+            reflink: portion.reflink,
+        }
+    }
+
+    /// Clones it. `counted` is told of each entry, and says whether to go on.
+    fn run(&mut self, mut counted: impl FnMut() -> bool) -> Result<(), TransferError> {
+        self.start_directory(self.path.len())?;
         while let Some(frame) = self.frames.last_mut() {
             match frame.rest.next() {
+                Some(_) if !counted() => return Ok(()),
                 Some(entry) => self.entry(&entry)?,
                 None => self.finish_directory()?,
             }
@@ -106,106 +167,82 @@ impl Cloning<'_> {
 
     fn entry(&mut self, entry: &Entry) -> Result<(), TransferError> {
         let name = entry.name.as_c_str();
-        match entry.kind {
-            Some(Type::File) => self.file(name),
-            Some(Type::Directory) => self.directory(name),
-            Some(Type::Symlink) => self.symlink(name),
-            Some(_) => self.node(name),
-            None => {
-                let stat = lstat(self.source.here(), name).map_err(|e| self.unread(name, e))?;
-                match stat.st_mode & libc::S_IFMT {
-                    libc::S_IFREG => self.file(name),
-                    libc::S_IFDIR => self.directory(name),
-                    libc::S_IFLNK => self.symlink(name),
-                    _ => self.node(name),
-                }
-            }
+        interrupt::check().map_err(|e| self.unread(name, e))?;
+        let kind = match entry.kind {
+            Some(kind) => kind,
+            None => self.kind(name)?,
+        };
+        match kind {
+            Type::File => self.file(name),
+            Type::Directory => self.directory(name),
+            Type::Symlink => self.symlink(name),
+            _ => self.node(name),
         }
+    }
+
+    /// What `name` is, where the directory does not say it.
+    fn kind(&self, name: &CStr) -> Result<Type, TransferError> {
+        let stat = lstat(self.source.here(), name).map_err(|e| self.unread(name, e))?;
+        Ok(match stat.st_mode & libc::S_IFMT {
+            libc::S_IFREG => Type::File,
+            libc::S_IFDIR => Type::Directory,
+            libc::S_IFLNK => Type::Symlink,
+            _ => Type::Fifo,
+        })
     }
 
     fn directory(&mut self, name: &CStr) -> Result<(), TransferError> {
         let source =
             openat(self.source.here(), name, DIRECTORY, Mode::empty()).map_err(|e| self.unread(name, e))?;
-        let target = self.target.here();
-        mkdirat(target, name, Mode::S_IRWXU).map_err(|e| self.unwritten(name, e))?;
-        let target = openat(target, name, DIRECTORY, Mode::empty()).map_err(|e| self.unwritten(name, e))?;
-        self.source.enter(source).map_err(|e| self.unread(name, e))?;
-        self.target.enter(target).map_err(|e| self.unwritten(name, e))?;
+        let target = self.make_directory(name)?;
         let parent_len = self.path.len();
         self.push_name(name);
+        if self.whole.crew.wants_more() {
+            let path = self.path.clone();
+            self.path.truncate(parent_len);
+            self.whole.crew.give(Portion { source, target, path, reflink: self.reflink });
+            return Ok(());
+        }
+        self.source.enter(source).map_err(|e| self.unread(c"", e))?;
+        self.target.enter(target).map_err(|e| self.unwritten(c"", e))?;
         self.start_directory(parent_len)
+    }
+
+    /// Makes the directory `name`, for us alone as yet.
+    fn make_directory(&self, name: &CStr) -> Result<OwnedFd, TransferError> {
+        let here = self.target.here();
+        if let Some(there) = self.directory_in_place(name)? {
+            return Ok(there);
+        }
+        mkdirat(here, name, Mode::S_IRWXU).map_err(|e| self.unwritten(name, e))?;
+        openat(here, name, DIRECTORY, Mode::empty()).map_err(|e| self.unwritten(name, e))
     }
 
     fn start_directory(&mut self, parent_len: usize) -> Result<(), TransferError> {
         let here = self.source.here();
         let stat = fstat(here).map_err(|e| self.unread(c"", e))?;
         let found = entries(here).map_err(|e| self.unread(c"", e))?;
-        self.frames.push(Frame { rest: found.into_iter(), stat, parent_len });
+        self.clear_others(&found)?;
+        self.frames.push(Frame { rest: found.into_iter(), stat, parent_len, ready: Cell::new(false) });
         Ok(())
     }
 
-    /// Sets what belongs to the directory itself, now that nothing in it changes any more.
+    /// Sets what belongs to the directory itself, now that no name in it is made any more.
     fn finish_directory(&mut self) -> Result<(), TransferError> {
         let Some(frame) = self.frames.pop() else { return Ok(()) };
-        self.metadata
-            .directory(self.source.here(), self.target.here(), &frame.stat)
-            .map_err(|e| self.unwritten(c"", e))?;
+        self.directory_itself(&frame.stat).map_err(|e| self.unwritten(c"", e))?;
         self.source.leave().map_err(|e| self.unread(c"", e))?;
         self.target.leave().map_err(|e| self.unwritten(c"", e))?;
         self.path.truncate(frame.parent_len);
         Ok(())
     }
 
-    fn file(&mut self, name: &CStr) -> Result<(), TransferError> {
-        let flags = OFlag::O_RDONLY | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC;
-        let source =
-            openat(self.source.here(), name, flags, Mode::empty()).map_err(|e| self.unread(name, e))?;
-        let stat = fstat(&source).map_err(|e| self.unread(name, e))?;
-        if self.link_to_first(name, &stat)? {
+    fn directory_itself(&self, stat: &FileStat) -> io::Result<()> {
+        if self.is_same_directory(stat)? {
             return Ok(());
         }
-        self.copy_file(source.as_fd(), name, &stat).map_err(|e| self.unwritten(name, e))
-    }
-
-    fn copy_file(&mut self, source: BorrowedFd<'_>, name: &CStr, stat: &FileStat) -> io::Result<()> {
-        let mode = self.metadata.mode_to_create(stat);
-        let mut reflink = if stat.st_size == 0 { Reflink::Fails } else { self.reflink };
-        let made = system::create_clone(source, self.target.here(), name, mode, &mut reflink)?;
-        if stat.st_size > 0 {
-            self.reflink = reflink;
-        }
-        if !made.cloned {
-            copy_bytes(source, made.file.as_fd(), stat)?;
-        }
-        self.metadata.file(source, &made, stat)
-    }
-
-    fn symlink(&mut self, name: &CStr) -> Result<(), TransferError> {
-        let source = self.source.here();
-        let stat = lstat(source, name).map_err(|e| self.unread(name, e))?;
-        if self.link_to_first(name, &stat)? {
-            return Ok(());
-        }
-        let goal = nix::fcntl::readlinkat(self.source.here(), name).map_err(|e| self.unread(name, e))?;
-        let target = self.target.here();
-        nix::unistd::symlinkat(goal.as_os_str(), target, name).map_err(|e| self.unwritten(name, e))?;
-        self.metadata.link(self.source.here(), target, name, &stat).map_err(|e| self.unwritten(name, e))
-    }
-
-    /// A fifo, a socket or a device.
-    fn node(&mut self, name: &CStr) -> Result<(), TransferError> {
-        let stat = lstat(self.source.here(), name).map_err(|e| self.unread(name, e))?;
-        if self.link_to_first(name, &stat)? {
-            return Ok(());
-        }
-        match system::make_node(self.target.here(), name, &stat) {
-            Ok(()) => {}
-            Err(error) if error.kind() == io::ErrorKind::Unsupported => return Ok(()),
-            Err(error) => return Err(self.unwritten(name, error)),
-        }
-        self.metadata
-            .node(self.source.here(), self.target.here(), name, &stat)
-            .map_err(|e| self.unwritten(name, e))
+        self.make_new()?;
+        self.whole.metadata.directory(self.source.here(), self.target.here(), stat)
     }
 
     fn push_name(&mut self, name: &CStr) {
@@ -216,11 +253,11 @@ impl Cloning<'_> {
     }
 
     fn unread(&self, name: &CStr, error: impl Into<io::Error>) -> TransferError {
-        TransferError::io("read", self.below(self.from, name), error)
+        TransferError::io("read", self.below(self.whole.from, name), error)
     }
 
     fn unwritten(&self, name: &CStr, error: impl Into<io::Error>) -> TransferError {
-        TransferError::io("write", self.below(self.to, name), error)
+        TransferError::io("write", self.below(self.whole.to, name), error)
     }
 
     fn below(&self, root: &Path, name: &CStr) -> PathBuf {

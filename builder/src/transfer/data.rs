@@ -5,7 +5,7 @@ use std::os::fd::BorrowedFd;
 use nix::sys::stat::FileStat;
 use nix::sys::uio::{pread, pwrite};
 
-use super::system;
+use super::{interrupt, system};
 
 const BUFFER: usize = 128 * 1024;
 
@@ -30,6 +30,7 @@ pub(super) fn copy_bytes(from: BorrowedFd<'_>, to: BorrowedFd<'_>, stat: &FileSt
 fn copy_range(from: BorrowedFd<'_>, to: BorrowedFd<'_>, offset: u64, len: u64) -> io::Result<()> {
     let (mut offset, end) = (offset, offset + len);
     while offset < end {
+        interrupt::check()?;
         match system::copy_in_kernel(from, to, offset, end - offset)? {
             Some(0) => return Ok(()),
             Some(copied) => offset += copied,
@@ -43,6 +44,7 @@ fn copy_through_memory(from: BorrowedFd<'_>, to: BorrowedFd<'_>, offset: u64, en
     let mut buffer = vec![0; usize::try_from(end - offset).unwrap_or(BUFFER).min(BUFFER)];
     let mut offset = offset;
     while offset < end {
+        interrupt::check()?;
         let want = usize::try_from(end - offset).unwrap_or(BUFFER).min(BUFFER);
         let at = i64::try_from(offset).map_err(io::Error::other)?;
         let got = pread(from, &mut buffer[..want], at)?;

@@ -9,7 +9,7 @@ use nix::fcntl::{OFlag, openat};
 use nix::sys::stat::{FileStat, Mode, fstat};
 
 /// How many directories stay open; those above are closed, and opened again on the way up.
-const KEPT_OPEN: usize = 64;
+const KEPT_OPEN: usize = 16;
 
 /// How a directory is opened: never through a link.
 pub(crate) const DIRECTORY: OFlag =
@@ -35,15 +35,6 @@ impl Descent {
     /// The directory being worked on.
     pub(crate) fn here(&self) -> BorrowedFd<'_> {
         self.here.as_fd()
-    }
-
-    /// The root of the tree, while it is near enough to be open.
-    pub(crate) fn root(&self) -> Option<BorrowedFd<'_>> {
-        match self.above.first() {
-            None => Some(self.here()),
-            Some(Level::Open(fd)) => Some(fd.as_fd()),
-            Some(Level::Closed(..)) => None,
-        }
     }
 
     /// Goes down into `child`.

@@ -1,14 +1,14 @@
 //! Removes a tree, whatever a step left in it.
 use std::ffi::{CStr, CString, OsStr};
 use std::io;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::vec::IntoIter;
 
 use nix::dir::Type;
 use nix::errno::Errno;
-use nix::fcntl::open;
+use nix::fcntl::{open, openat};
 use nix::sys::stat::Mode;
 use nix::unistd::{UnlinkatFlags, unlinkat};
 
@@ -32,10 +32,22 @@ pub fn remove_tree(root: &Path) -> Result<(), TransferError> {
     };
     let failed = |error: io::Error| TransferError::io("remove", root, error);
     let names = entries(fd.as_fd()).map_err(failed)?;
-    let mut removal =
-        Removal { root, dirs: Descent::new(fd), frames: vec![(CString::default(), names.into_iter())] };
-    removal.run()?;
+    Removal::new(root, fd, names).run()?;
     std::fs::remove_dir(root).map_err(failed)
+}
+
+/// Removes `name` in `dir`, whatever it is; `path` is that of `dir`, for messages.
+pub(super) fn remove_entry(dir: BorrowedFd<'_>, name: &CStr, path: &Path) -> Result<(), TransferError> {
+    match unlinkat(dir, name, UnlinkatFlags::NoRemoveDir) {
+        Ok(()) | Err(Errno::ENOENT) => return Ok(()),
+        Err(Errno::EISDIR | Errno::EPERM) => {}
+        Err(error) => {
+            return Err(TransferError::io("remove", path.join(OsStr::from_bytes(name.to_bytes())), error));
+        }
+    }
+    let here = openat(dir, c".", DIRECTORY, Mode::empty()).map_err(|e| TransferError::io("open", path, e))?;
+    let only = Entry { name: name.to_owned(), kind: Some(Type::Directory) };
+    Removal::new(path, here, vec![only]).run()
 }
 
 struct Removal<'a> {
@@ -45,7 +57,11 @@ struct Removal<'a> {
     frames: Vec<(CString, IntoIter<Entry>)>,
 }
 
-impl Removal<'_> {
+impl<'a> Removal<'a> {
+    fn new(root: &'a Path, dir: OwnedFd, names: Vec<Entry>) -> Self {
+        Self { root, dirs: Descent::new(dir), frames: vec![(CString::default(), names.into_iter())] }
+    }
+
     fn run(&mut self) -> Result<(), TransferError> {
         while let Some((_, rest)) = self.frames.last_mut() {
             match rest.next() {

@@ -100,7 +100,7 @@ pub(crate) mod mounts {
     use std::process::Command;
 
     /// Leaves the mounts of others alone from here on, in this thread.
-    fn private() {
+    pub(crate) fn private() {
         nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNS).unwrap();
         mount(None::<&str>, "/", None::<&str>, MsFlags::MS_REC | MsFlags::MS_PRIVATE, None::<&str>).unwrap();
     }
@@ -115,6 +115,13 @@ pub(crate) mod mounts {
         let options = format!("size={size},mode=755");
         mount(Some("tmpfs"), dir, Some("tmpfs"), MsFlags::empty(), Some(options.as_str())).unwrap();
         true
+    }
+
+    /// Whether [`xfs`] can do what it does; if not, says so.
+    #[must_use]
+    pub(crate) fn can_make_xfs() -> bool {
+        let has_tool = Command::new("mkfs.xfs").arg("-V").output().is_ok();
+        require_root() && require("mkfs.xfs (xfsprogs)", has_tool)
     }
 
     pub(crate) fn read_only(dir: &Path) {
@@ -149,8 +156,7 @@ pub(crate) mod mounts {
     #[must_use]
     pub(crate) fn xfs(dir: &Path) -> bool {
         let image = dir.with_extension("image");
-        let has_tool = Command::new("mkfs.xfs").arg("-V").output().is_ok();
-        if !require_root() || !require("mkfs.xfs (xfsprogs)", has_tool) {
+        if !can_make_xfs() {
             return false;
         }
         private();

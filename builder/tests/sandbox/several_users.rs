@@ -3,10 +3,10 @@ use std::fs;
 use std::os::unix::fs::chown;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
-use std::process::Command as Process;
+use std::process::{Child, Command as Process};
 
 use obuilder::host::{Host, SystemHost};
-use obuilder::sandbox::{Cancel, Status, View};
+use obuilder::sandbox::{Cancel, Status, View, pool};
 use obuilder::spec::User;
 
 use crate::fixture::{account_of, block_on, fixture, names_in};
@@ -67,13 +67,13 @@ fn a_uid_that_is_not_to_be_had_is_passed_over() {
 
 #[test]
 fn what_a_killed_builder_left_of_any_user_is_cleared_away_by_the_next() {
-    let Some(mut f) = fixture(61_777) else { return };
+    let (Some(mut f), Some(_killed)) = (fixture(61_777), account_of(61_778)) else { return };
+    pool::account(&SystemHost::default(), 61_778, &f.home).unwrap();
     let debris = f.state.join("61778/tmp/debris");
     fs::create_dir_all(debris.parent().unwrap()).unwrap();
     fs::write(&debris, "x").unwrap();
     fs::create_dir(f.state.join("not-a-uid")).unwrap();
-    let mut stray =
-        Process::new("sleep").arg("1000").uid(61_778).current_dir(Path::new("/")).spawn().unwrap();
+    let mut stray = sleeping(61_778);
     let scoreboard = f.dir.path().join("scoreboard");
     fs::create_dir(&scoreboard).unwrap();
     for name in ["61778", ".61778.999", "61779", ".61779.999"] {
@@ -85,4 +85,24 @@ fn what_a_killed_builder_left_of_any_user_is_cleared_away_by_the_next() {
     assert!(!stray.wait().unwrap().success());
     assert_eq!(SystemHost::default().processes_of(61_778).unwrap(), []);
     assert_eq!(names_in(&f.state), ["not-a-uid"]);
+}
+
+#[test]
+fn processes_of_a_uid_without_an_account_are_not_killed_and_no_step_runs_as_it() {
+    let (Some(mut f), Some(_next)) = (fixture(61_780), account_of(61_782)) else { return };
+    fs::create_dir_all(f.state.join("61781/tmp")).unwrap();
+    let mut foreign = sleeping(61_781);
+    f.with_uids("61781-61782");
+    chown(&f.rootfs, Some(0), Some(0)).unwrap();
+    let told = f.sh("id -u");
+    let lives = foreign.try_wait().unwrap().is_none();
+    foreign.kill().unwrap();
+    foreign.wait().unwrap();
+    assert_eq!(told, "61782\n");
+    assert!(lives, "it was taken for a step's");
+    assert_eq!(names_in(&f.state), Vec::<String>::new());
+}
+
+fn sleeping(uid: u32) -> Child {
+    Process::new("sleep").arg("1000").uid(uid).current_dir(Path::new("/")).spawn().unwrap()
 }

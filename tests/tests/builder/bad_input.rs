@@ -50,7 +50,7 @@ fn a_uid_of_the_systems_or_of_somebody_elses_is_refused() {
         return;
     }
     let build = Build::new();
-    for uid in [0, 499, u32::MAX] {
+    for uid in [0, 499] {
         let said = "is one of the system's own; choose one of 500 or more with --uid";
         refuses(&build, &format!("--uid={uid}"), 3, &format!("obuilder: uid {uid} {said}"));
     }

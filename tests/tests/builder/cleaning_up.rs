@@ -1,11 +1,12 @@
 //! Steps that fail, hang on, or are killed: nothing false is kept and nothing is left behind.
 use std::io::{BufRead, BufReader};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 use obuilder_tests::build::{Ended, names, processes_of, spec_of};
+use obuilder_tests::process::Guarded;
 use obuilder_tests::{Build, Need, Scratch, mountinfo, process, require};
 
 use crate::can_build;
@@ -73,7 +74,7 @@ fn a_background_process_that_holds_the_output_does_not_hold_the_build() {
 }
 
 /// A build whose second step runs, and waits.
-fn start_waiting(build: &Build) -> Child {
+fn start_waiting(build: &Build) -> Guarded {
     let spec = build.spec(&spec_of(&[
         "echo first",
         "touch /tmp/mine /var/tmp/mine /dev/shm/mine; setsid sleep 900 & echo waiting; sleep 901",
@@ -82,10 +83,10 @@ fn start_waiting(build: &Build) -> Child {
 }
 
 /// A build of `spec`, once it has printed the line `word`.
-fn start_until(build: &Build, spec: &Path, word: &str) -> Child {
+fn start_until(build: &Build, spec: &Path, word: &str) -> Guarded {
     let mut command = build.command(spec);
     let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn();
-    let mut child = child.unwrap();
+    let mut child = Guarded::from(child.unwrap());
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
     assert!(lines.any(|line| line.unwrap() == word), "the step did not start");
     child
@@ -200,4 +201,20 @@ fn a_step_begins_with_no_signal_blocked() {
     }
     let ended = Build::new().steps(&["grep SigBlk /proc/self/status"]).done();
     assert_eq!(ended.said(), ["SigBlk:\t0000000000000000"]);
+}
+
+#[test]
+fn the_doctor_takes_the_link_of_a_killed_build_from_whatever_scoreboard_it_is_on() {
+    if !can_build() {
+        return;
+    }
+    let build = Build::new();
+    let mut child = start_waiting(&build);
+    let link = build.user.uid.to_string();
+    let links = [link];
+    assert_eq!(names(&build.scoreboard), links);
+    process::stop(&mut child, Signal::SIGKILL);
+    assert_eq!(names(&build.scoreboard), links);
+    build.on_store(&["doctor", "--repair"]).done();
+    assert_eq!(build.left_behind(), NOTHING);
 }

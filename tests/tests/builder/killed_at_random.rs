@@ -1,16 +1,11 @@
 //! Builders killed at random moments: the next one starts by itself, takes nothing that is unfinished, finds all that
 //! was finished, and leaves nothing behind.
-//!
-//! `OBUILDER_KILLS=200` kills so many; `OBUILDER_SEED=N` repeats the moments of an earlier run, as far as the machine
-//! plays along.
-use std::collections::HashSet;
-use std::env;
 use std::fs;
-use std::io::Read;
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::process::Command;
+use std::time::Instant;
 
 use obuilder_tests::build::Ended;
+use obuilder_tests::killing::{Moments, ids, killed, kills};
 use obuilder_tests::{Build, process};
 
 use crate::can_build;
@@ -19,59 +14,6 @@ const NOTHING: &[String] = &[];
 
 /// What the steps are told and must not leave anywhere.
 const SECRET: &str = "c0ffee-5ec2e7";
-
-/// Moments to kill at, the same for the same seed.
-struct Moments {
-    state: u64,
-}
-
-impl Moments {
-    fn new() -> Self {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
-        let seed = number("OBUILDER_SEED").unwrap_or(u64::from(now.subsec_nanos()) + 1);
-        eprintln!("OBUILDER_SEED={seed}");
-        Self { state: seed }
-    }
-
-    /// A time below `limit` (Marsaglia's xorshift).
-    fn next(&mut self, limit: Duration) -> Duration {
-        self.state ^= self.state << 13;
-        self.state ^= self.state >> 7;
-        self.state ^= self.state << 17;
-        Duration::from_nanos(self.state % u64::try_from(limit.as_nanos()).unwrap().max(1))
-    }
-}
-
-fn number(variable: &str) -> Option<u64> {
-    env::var(variable).ok().map(|text| text.parse().unwrap_or_else(|_| panic!("{variable}={text}")))
-}
-
-/// How many to kill: few where somebody waits, more where nobody does.
-fn kills(few: u64, more: u64) -> u64 {
-    let in_ci = env::var_os("CI").is_some_and(|ci| ci == "true");
-    number("OBUILDER_KILLS").unwrap_or(if in_ci { more } else { few })
-}
-
-/// Starts `command`, kills it after `moment`, and returns what it had printed.
-fn killed(command: &mut Command, moment: Duration) -> Ended {
-    let mut child: Child =
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    std::thread::sleep(moment);
-    child.kill().unwrap();
-    // Not to the end of its output: what it started may live a moment longer, and holds that open.
-    let status = child.wait().unwrap();
-    let mut said = String::new();
-    child.stdout.take().unwrap().read_to_string(&mut said).unwrap();
-    Ended { code: status.code(), stdout: said, stderr: String::new() }
-}
-
-/// The ids after `---> VERB "…"`.
-fn ids(ended: &Ended, verb: &str) -> HashSet<String> {
-    let start = format!("---> {verb} \"");
-    let id = |line: &str| Some(line.strip_prefix(&start)?.split('"').next()?.to_owned());
-    // The last line may have been cut off.
-    ended.stdout.split_inclusive('\n').filter(|line| line.ends_with('\n')).filter_map(id).collect()
-}
 
 /// The spec of moment `n`: a base image, a copy and two commands, none of which was built before. A command that finds
 /// its own traces was given the rest of a killed one.
@@ -146,7 +88,7 @@ fn a_builder_killed_at_any_moment_loses_nothing_spoils_nothing_and_leaves_nothin
     for n in 2..2 + kills(20, 40) {
         let moment = moments.next(limit);
         let text = spec(&build, n);
-        let before = killed(&mut build.command(&build.spec(&text)), moment);
+        let (_, before) = killed(&mut build.command(&build.spec(&text)), moment);
         eprintln!("{n}: killed after {moment:?}, with {} results saved", ids(&before, "saved as").len());
         finished(&build, n, &before);
     }

@@ -6,7 +6,9 @@
 
 mod bad_input;
 mod bad_input_table;
+mod bad_sources;
 mod bad_specs;
+mod bad_stores;
 mod cleaning_up;
 mod copying;
 mod environment;
@@ -16,6 +18,9 @@ mod killed_at_random;
 mod several_at_once;
 mod sharing_a_store;
 mod store_commands;
+mod store_kinds;
+mod tour;
+mod zfs;
 
 use obuilder_tests::build::Ended;
 use obuilder_tests::{Need, require};

@@ -2,6 +2,7 @@
 use std::fs;
 
 use nix::sys::signal::Signal;
+use obuilder_tests::build::Ended;
 use obuilder_tests::{Containers, process};
 
 use crate::{NOTHING, can_build};
@@ -87,4 +88,26 @@ fn of_two_builds_at_once_the_first_to_finish_wins() {
     assert!(quick.said().contains(&"old"), "{quick:?}");
     process::stop(&mut child, Signal::SIGINT);
     assert_eq!(fs::read(build.store.join("cache/c/f")).unwrap(), b"quick\n");
+}
+
+#[test]
+fn cleaning_takes_the_caches_but_those_that_a_build_is_using() {
+    if !can_build() {
+        return;
+    }
+    let build = Containers::new();
+    build.ops(&with_cache("idle", "echo 1 > /c/f")).done();
+    let text = build.text(&with_cache(
+        "used",
+        "echo 1 > /c/f; echo waiting; while ! test -e /c/end; do usleep 10000; done",
+    ));
+    let (mut child, _output) = build.start_waiting(&text);
+    let clean = || Ended::from(process::output(&mut build.store_command(&["clean", "--caches"]))).done();
+    let told = clean().stdout;
+    assert!(told.ends_with("Removed 1 caches\nKept 1 caches that builds are using\n"), "{told}");
+    fs::write(build.store.join("cache-tmp/0-used/end"), "").unwrap();
+    assert!(child.wait().unwrap().success());
+    assert_eq!(fs::read(build.store.join("cache/used/f")).unwrap(), b"1\n");
+    assert!(clean().stdout.ends_with("Removed 1 caches\n"));
+    assert_eq!(obuilder_tests::build::names(&build.store.join("cache")), NOTHING);
 }

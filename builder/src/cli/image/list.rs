@@ -2,6 +2,7 @@
 use clap::Args;
 use serde_json::json;
 
+use super::in_store::InStore;
 use crate::cli::error::CommandError;
 use crate::cli::images::BaseImages;
 use crate::cli::json::Listing;
@@ -12,12 +13,15 @@ pub(in crate::cli) struct List {
     #[command(flatten)]
     images: BaseImages,
     #[command(flatten)]
+    in_store: InStore,
+    #[command(flatten)]
     listing: Listing,
 }
 
 impl List {
     pub(super) fn run(&self) -> Result<(), CommandError> {
-        for image in self.images.shelf().list()? {
+        let images = self.images.shelf().list()?;
+        for image in images.into_iter().chain(self.in_store.list()?) {
             let mark = if image.current { '*' } else { ' ' };
             let object = json!({
                 "name": image.name.name,

@@ -2,11 +2,12 @@
 use clap::Args;
 use serde_json::json;
 
+use super::in_store::InStore;
 use crate::cli::error::CommandError;
 use crate::cli::images::BaseImages;
 use crate::cli::json::Listing;
 use crate::cli::rights::require_root;
-use crate::image::{ImageName, summary};
+use crate::image::{Image, ImageError, ImageName, Summary, summary, summary_at};
 
 /// Show what there is to know of an image.
 #[derive(Args)]
@@ -17,14 +18,29 @@ pub(in crate::cli) struct Show {
     #[command(flatten)]
     images: BaseImages,
     #[command(flatten)]
+    in_store: InStore,
+    #[command(flatten)]
     listing: Listing,
 }
 
 impl Show {
+    /// The image in the directory of images, or else the one in the store.
+    fn look(&self) -> Result<(Image, Summary), CommandError> {
+        let found = self.images.shelf().find(&self.name);
+        if let (Err(ImageError::Missing { .. }), Some((image, tree))) =
+            (&found, self.in_store.find(&self.name)?)
+        {
+            let summary = summary_at(&tree, &image.name)?;
+            return Ok((image, summary));
+        }
+        let image = found?;
+        let summary = summary(&image)?;
+        Ok((image, summary))
+    }
+
     pub(super) fn run(&self) -> Result<(), CommandError> {
         require_root("looking into an image")?;
-        let image = self.images.shelf().find(&self.name)?;
-        let summary = summary(&image)?;
+        let (image, summary) = self.look()?;
         let (made, step) = (summary.made.to_string(), summary.step.as_str());
         let object = json!({
             "name": image.name.name,

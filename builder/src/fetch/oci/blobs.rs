@@ -3,9 +3,11 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use super::super::FetchError;
+use super::manifest::is_digest;
+use super::saved::MANIFEST;
 
 /// The file that makes a directory an OCI image layout.
 pub(in super::super) const MARKER: &str = "oci-layout";
@@ -38,29 +40,68 @@ pub(in super::super) struct Archive {
 }
 
 impl Archive {
-    /// Looks through the archive in `file`. `None` if there is no layout in it.
+    /// Looks through the archive in `file`. `None` if there is no image in it.
     pub(in super::super) fn open(file: File, path: &Path) -> Result<Option<Self>, FetchError> {
         let places = places(&file).map_err(|error| FetchError::Image {
             path: path.to_owned(),
             why: format!("it is neither an archive nor a directory: {error}"),
         })?;
-        let is_layout = places.contains_key(Path::new(MARKER));
-        Ok(is_layout.then_some(Self { file: RefCell::new(file), places }))
+        let is_image = [MARKER, MANIFEST].iter().any(|name| places.contains_key(Path::new(name)));
+        Ok(is_image.then_some(Self { file: RefCell::new(file), places }))
     }
+}
+
+/// Whether the archive `from` is that of an image, told by the names in it: of another one only the first is read.
+pub(in super::super) fn is_image(from: impl Read) -> bool {
+    let mut archive = tar::Archive::new(from);
+    let Ok(entries) = archive.entries() else { return false };
+    let mut is_one = false;
+    for entry in entries {
+        let Ok(path) = entry.and_then(|entry| entry.path().map(|path| plain(&path))) else { return false };
+        let first = path.components().next().map(|part| part.as_os_str().to_string_lossy().into_owned());
+        match first.as_deref() {
+            Some(MARKER | MANIFEST) => is_one = true,
+            None | Some("blobs" | "index.json" | "repositories") => {}
+            Some(name) if is_digest(name.split('.').next().unwrap_or(name)) => {}
+            Some(_) => return false,
+        }
+    }
+    is_one
 }
 
 fn places(file: &File) -> io::Result<HashMap<PathBuf, (u64, u64)>> {
     let mut archive = tar::Archive::new(file);
-    let mut places = HashMap::new();
+    let (mut places, mut links) = (HashMap::new(), Vec::new());
     for entry in archive.entries_with_seek()? {
         let entry = entry?;
-        if entry.header().entry_type().is_file() {
-            let path =
-                entry.path()?.components().filter(|part| *part != std::path::Component::CurDir).collect();
+        let (kind, path) = (entry.header().entry_type(), plain(&entry.path()?));
+        if kind.is_file() {
             places.insert(path, (entry.raw_file_position(), entry.size()));
+        } else if let Some(goal) = entry.link_name()?.filter(|_| kind.is_symlink() || kind.is_hard_link()) {
+            // Older dockers save a layer that several images have once, and links to it.
+            let from = if kind.is_symlink() { path.parent().unwrap_or(Path::new("")) } else { Path::new("") };
+            links.push((plain(&from.join(goal)), path));
+        }
+    }
+    for (goal, path) in links {
+        if let Some(&place) = places.get(&goal) {
+            places.insert(path, place);
         }
     }
     Ok(places)
+}
+
+/// `path` without `.` and `..`.
+fn plain(path: &Path) -> PathBuf {
+    let mut found = PathBuf::new();
+    for part in path.components() {
+        match part {
+            Component::Normal(name) => found.push(name),
+            Component::ParentDir => drop(found.pop()),
+            _ => {}
+        }
+    }
+    found
 }
 
 impl Blobs for Archive {

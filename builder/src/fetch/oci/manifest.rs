@@ -10,50 +10,43 @@ const DEEPEST: usize = 8;
 /// Where a tag is written.
 const TAG: &str = "org.opencontainers.image.ref.name";
 
-/// An image.
-pub(super) struct Manifest {
-    pub(super) config: Descriptor,
-    /// The lowest first.
-    pub(super) layers: Vec<Descriptor>,
-}
-
-/// A blob, by digest and size.
+/// A blob: where it lies, and what it must be.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Descriptor {
+    pub(super) path: String,
     pub(super) sha256: String,
-    pub(super) size: u64,
+    /// Its size, where that is told.
+    pub(super) size: Option<u64>,
+    /// Whether the digest is that of what it holds when it is not compressed.
+    pub(super) is_of_content: bool,
 }
 
 impl Descriptor {
     /// Reads one. A digest becomes a path, so it must be one.
     fn read(value: &Value) -> Result<Self, String> {
         let digest = value["digest"].as_str().ok_or("a descriptor has no digest")?;
-        let is_hex = |text: &str| {
-            text.len() == 64 && text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
-        };
-        let sha256 = digest.strip_prefix("sha256:").filter(|hex| is_hex(hex));
+        let sha256 = digest.strip_prefix("sha256:").filter(|hex| is_digest(hex));
         let sha256 = sha256
             .ok_or_else(|| format!("the digest {digest:?} is not sha256: and 64 hexadecimal digits"))?;
         let size = value["size"].as_u64().ok_or_else(|| format!("the descriptor of {digest} has no size"))?;
-        Ok(Self { sha256: sha256.to_owned(), size })
-    }
-
-    /// Where the blob lies.
-    pub(super) fn path(&self) -> String {
-        format!("blobs/sha256/{}", self.sha256)
+        let path = format!("blobs/sha256/{sha256}");
+        Ok(Self { path, sha256: sha256.to_owned(), size: Some(size), is_of_content: false })
     }
 }
 
-/// The manifest of the image `tag`, or of the only one there is, for this machine.
-pub(super) fn find(image: &Image<'_>, tag: Option<&str>) -> Result<Manifest, FetchError> {
-    let mut bytes = Vec::new();
-    let mut index = image.blobs.open(INDEX).map_err(|e| image.unread(INDEX, e))?;
-    index.read_to_end(&mut bytes).map_err(|e| image.unread(INDEX, e))?;
-    let mut here = image.parse(&bytes, INDEX)?;
+/// Whether `text` is a SHA-256 in hexadecimal.
+pub(super) fn is_digest(text: &str) -> bool {
+    text.len() == 64 && text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
+}
+
+/// Configuration and layers, the lowest first, of the image `tag`, or of the only one there is, for this machine.
+pub(super) fn find(image: &Image<'_>, tag: Option<&str>) -> Result<(Value, Vec<Descriptor>), FetchError> {
+    let mut here = image.unchecked_json(INDEX)?;
     let mut wanted = tag;
     for _ in 0..DEEPEST {
         let Some(listed) = here["manifests"].as_array() else {
-            return read(&here).map_err(|why| image.bad(&why));
+            let (config, layers) = read(&here).map_err(|why| image.bad(&why))?;
+            return Ok((image.json(&config)?, layers));
         };
         let chosen = choose(listed, wanted.take()).map_err(|why| image.bad(&why))?;
         let descriptor = Descriptor::read(chosen).map_err(|why| image.bad(&why))?;
@@ -84,7 +77,7 @@ fn names(listed: &[Value]) -> String {
 }
 
 /// What does not say whom it is for is for all.
-fn fits(platform: &Value) -> bool {
+pub(super) fn fits(platform: &Value) -> bool {
     let is = |field: &str, wanted: &str| platform[field].as_str().is_none_or(|found| found == wanted);
     is("os", "linux") && is("architecture", architecture())
 }
@@ -98,8 +91,8 @@ pub(super) fn architecture() -> &'static str {
     }
 }
 
-fn read(manifest: &Value) -> Result<Manifest, String> {
+fn read(manifest: &Value) -> Result<(Descriptor, Vec<Descriptor>), String> {
     let layers = manifest["layers"].as_array().ok_or("its manifest lists no layers")?;
     let layers = layers.iter().map(Descriptor::read).collect::<Result<_, _>>()?;
-    Ok(Manifest { config: Descriptor::read(&manifest["config"])?, layers })
+    Ok((Descriptor::read(&manifest["config"])?, layers))
 }

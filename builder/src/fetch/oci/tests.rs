@@ -5,13 +5,14 @@ use std::path::{Path, PathBuf};
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
+use ruzstd::encoding::{CompressionLevel, compress_to_vec};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use super::super::environment::Environment;
 use super::super::{Fetch, Images, Request};
-use super::hex;
 use crate::sandbox::Cancel;
+use crate::step::id::hex;
 
 /// A layout in a directory.
 struct Layout {
@@ -121,8 +122,117 @@ fn an_archive_of_a_layout_is_one_too() {
 }
 
 #[test]
+fn a_layer_may_be_compressed_with_zstd() {
+    let layout = Layout::new();
+    let zstd = compress_to_vec(layer(&[("f", &"x".repeat(300_000))]).as_slice(), CompressionLevel::Fastest);
+    assert!(zstd.len() < 10_000);
+    layout.index(&[layout.image(&[&layer(&[("g", "y")]), &zstd])]);
+    layout.fetch_it().unwrap();
+    assert_eq!(read(&layout.rootfs(), "f").len(), 300_000);
+    assert_eq!(read(&layout.rootfs(), "g"), "y");
+    let digest = hex(&Sha256::digest(&zstd));
+    fs::write(layout.path().join("blobs/sha256").join(&digest), [&zstd[..], &zstd].concat()).unwrap();
+    let error = layout.fetch_it().unwrap_err();
+    assert!(error.contains("is damaged"), "{error}");
+}
+
+/// Compresses the archive at `path` both ways, beside it.
+fn both_ways(path: &Path) -> [PathBuf; 2] {
+    let bytes = fs::read(path).unwrap();
+    let [gzip, zstd] = ["tar.gz", "tar.zst"].map(|end| path.with_extension(end));
+    fs::write(&gzip, compressed(&bytes)).unwrap();
+    fs::write(&zstd, compress_to_vec(bytes.as_slice(), CompressionLevel::Fastest)).unwrap();
+    [gzip, zstd]
+}
+
+#[test]
+fn an_archive_of_a_layout_may_be_compressed_as_a_whole() {
+    let layout = Layout::new();
+    layout.index(&[layout.image(&[&compressed(&layer(&[("f", "x")]))])]);
+    for archive in both_ways(&layout.archive()) {
+        assert_eq!(layout.fetch(archive.to_str().unwrap()).unwrap().len(), 2);
+        assert_eq!(read(&layout.rootfs(), "f"), "x");
+        fs::remove_file(layout.rootfs().join("f")).unwrap();
+    }
+}
+
+/// What `docker save` writes for two images, with one layer in common that is in the archive once.
+fn saved(layout: &Layout, architecture: &str) -> PathBuf {
+    let (lower, upper) = (layer(&[("f", "lower"), ("g", "lower")]), layer(&[("g", "upper")]));
+    let digest = |bytes: &[u8]| hex(&Sha256::digest(bytes));
+    let config = |layers: &[&[u8]]| {
+        let ids: Vec<_> = layers.iter().map(|layer| format!("sha256:{}", digest(layer))).collect();
+        let env = json!({ "Env": ["PATH=/bin"] });
+        json!({ "architecture": architecture, "os": "linux", "config": env, "rootfs": { "diff_ids": ids } })
+            .to_string()
+    };
+    let (one, two) = (config(&[&lower, &upper]), config(&[&lower]));
+    let name = |config: &str| format!("{}.json", digest(config.as_bytes()));
+    let manifest = json!([
+        { "Config": name(&one), "RepoTags": ["reg:5000/app:one"], "Layers": ["a/layer.tar", "b/layer.tar"] },
+        { "Config": name(&two), "RepoTags": ["reg:5000/app:two"], "Layers": ["c/layer.tar"] },
+    ]);
+    let path = layout.dir.path().join("saved.tar");
+    let mut tar = tar::Builder::new(File::create(&path).unwrap());
+    let mut file = |name: &str, bytes: &[u8]| {
+        let mut header = tar::Header::new_gnu();
+        header.set_size(bytes.len() as u64);
+        tar.append_data(&mut header, name, bytes).unwrap();
+    };
+    // As with digests for names, which are not looked at.
+    for (name, bytes) in [("a/layer.tar", &lower), ("b/layer.tar", &upper)] {
+        file(name, bytes);
+    }
+    for config in [&one, &two] {
+        file(&name(config), config.as_bytes());
+    }
+    file("manifest.json", manifest.to_string().as_bytes());
+    let mut link = tar::Header::new_gnu();
+    link.set_entry_type(tar::EntryType::Symlink);
+    link.set_size(0);
+    tar.append_link(&mut link, "c/layer.tar", "../a/layer.tar").unwrap();
+    tar.finish().unwrap();
+    path
+}
+
+#[test]
+fn what_docker_saves_is_an_image_too() {
+    let layout = Layout::new();
+    let archive = saved(&layout, super::manifest::architecture()).display().to_string();
+    let env = layout.fetch(&format!("{archive}:one")).unwrap();
+    assert_eq!(env, [("PATH".into(), "/bin".into())]);
+    assert_eq!([read(&layout.rootfs(), "f"), read(&layout.rootfs(), "g")], ["lower", "upper"]);
+    layout.fetch(&format!("docker-archive:{archive}:two")).unwrap();
+    assert_eq!(read(&layout.rootfs(), "g"), "lower");
+    let told = "cannot use the image /saved.tar: it has several images; add :TAG, one of reg:5000/app:one, \
+                reg:5000/app:two";
+    assert_eq!(layout.fetch(&archive).unwrap_err(), told);
+    let told =
+        "cannot use the image /saved.tar: it has no image three; it has reg:5000/app:one, reg:5000/app:two";
+    assert_eq!(layout.fetch(&format!("{archive}:three")).unwrap_err(), told);
+}
+
+#[test]
+fn what_docker_saved_and_somebody_changed_is_refused() {
+    let layout = Layout::new();
+    let archive = saved(&layout, super::manifest::architecture());
+    let bytes = fs::read(&archive).unwrap();
+    let at = bytes.windows(5).position(|window| window == b"upper").unwrap();
+    let mut changed = bytes.clone();
+    changed[at] = b'U';
+    fs::write(&archive, changed).unwrap();
+    let error = layout.fetch(&format!("{}:one", archive.display())).unwrap_err();
+    let start = "cannot use the image /saved.tar: b/layer.tar is damaged: it has";
+    assert!(error.starts_with(start), "{error}");
+    let archive = saved(&layout, "s390x");
+    let here = super::manifest::architecture();
+    let told = format!("cannot use the image /saved.tar: it has no image for linux/{here}");
+    assert_eq!(layout.fetch(&format!("{}:one", archive.display())).unwrap_err(), told);
+}
+
+#[test]
 fn a_directory_or_an_archive_of_files_is_a_root_file_system() {
-    for kind in ["dir", "tar", "tar.gz"] {
+    for kind in ["dir", "tar", "tar.gz", "tar.zst"] {
         let layout = Layout::new();
         let path = layout.dir.path().join(kind);
         let tar = layer(&[("f", "x")]);
@@ -132,7 +242,10 @@ fn a_directory_or_an_archive_of_files_is_a_root_file_system() {
                 fs::write(path.join("f"), "x").unwrap();
             }
             "tar" => fs::write(&path, tar).unwrap(),
-            _ => fs::write(&path, compressed(&tar)).unwrap(),
+            "tar.gz" => fs::write(&path, compressed(&tar)).unwrap(),
+            _ => {
+                fs::write(&path, compress_to_vec(tar.as_slice(), CompressionLevel::Fastest)).unwrap();
+            }
         }
         assert_eq!(layout.fetch(path.to_str().unwrap()), Ok(Vec::new()), "{kind}");
         assert_eq!(read(&layout.rootfs(), "f"), "x");

@@ -165,6 +165,20 @@ pub(super) fn working_directory(rootfs: &Path, path: &Path) -> Result<PathBuf, S
     Ok(place.map_err(|why| unusable("work in", path, why))?.path())
 }
 
+/// Checks that a directory can be shown at `target` in the tree `rootfs`: what is there already is one, and not the
+/// whole tree.
+pub(super) fn check_directory(rootfs: &Path, target: &Path) -> Result<(), SandboxError> {
+    match root(rootfs)?.walk(target.as_os_str(), &mut |_, _| Err(io::ErrorKind::NotFound.into())) {
+        Ok(place) if place.path() == Path::new("/") => Err(SandboxError::Unusable {
+            what: format!("(target {})", target.display()),
+            reason: "it would cover the whole image".to_owned(),
+        }),
+        Ok(_) => Ok(()),
+        Err(Blocked::Io(_, error)) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(why) => Err(unusable("show a directory at", target, why)),
+    }
+}
+
 fn make_directory(parent: &Place, name: &OsStr) -> io::Result<()> {
     mkdirat(parent.dir(), name, Mode::S_IRWXU)?;
     let mode = Mode::S_IRWXU | Mode::S_IRGRP | Mode::S_IXGRP | Mode::S_IROTH | Mode::S_IXOTH;

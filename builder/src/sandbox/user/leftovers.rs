@@ -9,7 +9,7 @@ use crate::host::lock::{Lock, Taken};
 use crate::host::{Host, Process, names};
 
 /// Clears away what builders that were killed left of their steps: scratch directories in `state`, named by uid,
-/// and that uid's processes and link on the scoreboard.
+/// and that uid's processes and link: on the scoreboard that the builder has noted there, and on `scoreboard`.
 pub(in super::super) fn clear(
     host: &dyn Host,
     state: &Path,
@@ -18,8 +18,13 @@ pub(in super::super) fn clear(
     for (uid, _lock) in abandoned(host, state)? {
         tracing::info!("removing what a killed build left of uid {uid}");
         let _scratch = Scratch::left_over(state, uid);
-        Processes::of(host, uid)?.end()?;
-        if let Some(scoreboard) = scoreboard.filter(|scoreboard| scoreboard.exists()) {
+        // Without its account, what runs as it may be anybody's.
+        if pool::is_ours(host, uid)? {
+            Processes::of(host, uid)?.end()?;
+        }
+        let noted = Scratch::noted_scoreboard(state, uid);
+        let scoreboards = noted.as_deref().into_iter().chain(scoreboard);
+        for scoreboard in scoreboards.filter(|scoreboard| scoreboard.exists()) {
             Scoreboard::open(scoreboard)?.clear(uid)?;
         }
     }
@@ -36,7 +41,7 @@ pub(in super::super) fn find(host: &dyn Host, state: &Path) -> Result<Vec<PathBu
 fn abandoned(host: &dyn Host, state: &Path) -> Result<Vec<(u32, Lock)>, SandboxError> {
     let mut found = Vec::new();
     for uid in Scratch::uids_in(state)? {
-        if pool::is_ours(host, uid)?
+        if uid >= pool::FIRST_UID
             && let Taken::Ours(lock) = Lock::try_take(host.lock_dir(), &lock_name(uid))?
         {
             found.push((uid, lock));

@@ -1,9 +1,12 @@
 //! macOS: `sysctl`, `F_FULLFSYNC`.
 #![allow(unsafe_code)]
+pub(in super::super) mod overlay;
 pub(in super::super) mod subvolume;
 
 use std::fs::File;
 use std::io;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::ptr::null_mut;
 
 /// A name for the time since the machine was started.
@@ -31,4 +34,41 @@ pub(in super::super) fn boot_id() -> io::Result<String> {
 pub(in super::super) fn sync_file_system(file: &File) -> io::Result<()> {
     nix::unistd::sync();
     file.sync_all()
+}
+
+/// Not looked for: stores of the kind rsync share what they can.
+#[allow(clippy::unnecessary_wraps, reason = "fails on other systems")]
+pub(in super::super) fn shares_blocks(_dir: &Path) -> io::Result<bool> {
+    Ok(false)
+}
+
+/// There are no layers.
+#[allow(clippy::unnecessary_wraps, reason = "fails on other systems")]
+pub(in super::super) fn can_overlay(_dir: &Path) -> io::Result<bool> {
+    Ok(false)
+}
+
+/// There is one for all.
+pub(in super::super) fn namespace_of(_socket: &Path) -> Option<PathBuf> {
+    None
+}
+
+/// There is one for all.
+pub(in super::super) fn mount_namespace() -> String {
+    "all".to_owned()
+}
+
+/// The processes that have something open on what is mounted at `dir` (lsof(8)): `sh (12)`.
+pub(in super::super) fn users_of(dir: &Path) -> Vec<String> {
+    let answer = Command::new("/usr/sbin/lsof").args(["-Fpc", "+f", "--"]).arg(dir).output();
+    let Ok(answer) = answer else { return Vec::new() };
+    let (mut users, mut pid) = (Vec::new(), String::new());
+    for line in String::from_utf8_lossy(&answer.stdout).lines() {
+        match line.split_at_checked(1) {
+            Some(("p", number)) => pid = number.to_owned(),
+            Some(("c", name)) => users.push(format!("{name} ({pid})")),
+            _ => {}
+        }
+    }
+    users
 }

@@ -77,7 +77,7 @@ fn a_store_of_subvolumes_filled_by_obuilder_is_used_on_and_stays_one_needs_root(
     assert!(case.names("result-tmp").is_empty() && case.names("cache-tmp").is_empty());
     assert_eq!(fs::read_to_string(case.store.find(&id(1)).unwrap().unwrap().log()).unwrap(), "log 1");
     let made = case.make(2, Some(1));
-    assert_eq!(fs::read_to_string(made.rootfs().join("1")).unwrap(), "file 1");
+    assert_eq!(fs::read_to_string(made.tree().unwrap().join("1")).unwrap(), "file 1");
     let cache = case.store.cache("na me".as_ref(), (0, 0)).unwrap();
     assert_eq!(fs::read_to_string(cache.dir().join("kept")).unwrap(), "kept");
     fs::write(cache.dir().join("kept"), "changed").unwrap();
@@ -106,6 +106,97 @@ fn subvolumes_that_a_step_made_go_with_its_draft_needs_root() {
     }
     drop(draft);
     assert!(case.names("result-tmp").is_empty());
+}
+
+#[test]
+fn subvolumes_that_a_step_made_are_directories_of_its_result_needs_root() {
+    let Some(case) = case() else { return };
+    let draft = case.draft(1, None);
+    let rootfs = draft.rootfs();
+    fs::create_dir(rootfs.join("dir")).unwrap();
+    for below in ["dir/a", "dir/a/b", "c"] {
+        subvolume::create(&rootfs.join(below)).unwrap();
+        fs::write(rootfs.join(below).join("file"), below).unwrap();
+    }
+    for number in 0..300 {
+        subvolume::create(&rootfs.join(format!("c/{number}"))).unwrap();
+    }
+    subvolume::set_read_only(&rootfs.join("dir/a/b"), true).unwrap();
+    draft.keep().unwrap();
+    let draft = case.draft(2, Some(1));
+    for below in ["dir/a", "dir/a/b", "c"] {
+        assert_eq!(fs::read_to_string(draft.rootfs().join(below).join("file")).unwrap(), below);
+        assert_eq!(is_read_only(&draft.rootfs().join(below)), None);
+    }
+    assert_eq!(fs::read_dir(draft.rootfs().join("c")).unwrap().count(), 301);
+    assert!(subvolume::nested(draft.dir()).unwrap().is_empty());
+}
+
+/// Tells the test binary, run again as another user, where that user's store is.
+const STORE: &str = "OBUILDER_TEST_STORE_OF_A_USER";
+
+#[test]
+#[ignore = "is run by another test as a process of its own"]
+fn ordinary_user() {
+    let Some(url) = std::env::var_os(STORE) else { return };
+    let url = url.into_string().unwrap().parse().unwrap();
+    let store = open(&url).unwrap();
+    for number in 1..=3 {
+        let draft = draft(&*store, number, (number > 1).then(|| number - 1));
+        fs::write(draft.rootfs().join(number.to_string()), "x").unwrap();
+        if number == 2 {
+            subvolume::create(&draft.rootfs().join("nested")).unwrap();
+            fs::write(draft.rootfs().join("nested/file"), "x").unwrap();
+        }
+        draft.keep().unwrap();
+    }
+    drop(draft(&*store, 4, Some(3)));
+    assert_eq!(fs::read_dir(tree(&*store, 3)).unwrap().count(), 4);
+    assert_eq!(fs::read_dir(tree(&*store, 3).join("nested")).unwrap().count(), 1);
+    let owner = (nix::unistd::geteuid().as_raw(), nix::unistd::getegid().as_raw());
+    for _ in 0..2 {
+        let cache = store.cache("c".as_ref(), owner).unwrap();
+        fs::write(cache.dir().join("kept"), "kept").unwrap();
+        cache.release().unwrap();
+    }
+    store.delete(&id(3)).unwrap();
+    store.sync().unwrap();
+    drop(store);
+    let left = crate::store::doctor::examine(&url).unwrap();
+    assert!(left.is_empty(), "{left:?}");
+    let store = open(&url).unwrap();
+    assert_eq!(store.list().unwrap().len(), 2);
+    eprintln!("done");
+}
+
+#[test]
+fn an_ordinary_user_has_a_store_of_subvolumes_too_needs_root() {
+    use std::os::unix::process::CommandExt as _;
+    let Some(site) = site() else { return };
+    let readable = || std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    fs::set_permissions(site.temp.path(), readable()).unwrap();
+    // Others may not be able to read where the tests were built.
+    let binary = site.temp.path().join("binary");
+    fs::copy(std::env::current_exe().unwrap(), &binary).unwrap();
+    let mnt = site.temp.path().join("mnt");
+    for (name, options) in [("strict", "rw"), ("lenient", "user_subvol_rm_allowed")] {
+        let mut remount = std::process::Command::new("mount");
+        remount.args(["-o", &format!("remount,{options}")]).arg(&mnt);
+        assert!(remount.status().unwrap().success());
+        let home = mnt.join(name);
+        fs::create_dir(&home).unwrap();
+        std::os::unix::fs::chown(&home, Some(61077), Some(61077)).unwrap();
+        let run = std::process::Command::new(&binary)
+            .args(["--exact", "store::tests::btrfs::ordinary_user", "--ignored", "--nocapture"])
+            .env(STORE, format!("btrfs:{}/store", home.display()))
+            .uid(61077)
+            .gid(61077)
+            .current_dir("/")
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&run.stderr);
+        assert!(run.status.success() && said.contains("done"), "{name}: {said}");
+    }
 }
 
 #[test]

@@ -100,6 +100,10 @@ fn a_power_failure_takes_the_results_that_were_not_on_the_device(kind: Kind) {
     case.make(2, Some(1));
     case.make(3, Some(2));
     restart_machine(&mut case);
+    if case.site.backend().outlives_power_failure() {
+        assert!(case.found(1) && case.found(2) && case.found(3));
+        return;
+    }
     assert!(case.found(1) && !case.found(2) && !case.found(3));
     assert_eq!(case.names("result"), [id(1).to_string()]);
     assert!(case.names("state/unsynced").is_empty());
@@ -111,8 +115,10 @@ fn a_result_whose_builder_was_killed_before_it_registered_it_gets_its_row(kind: 
     let mut case = Case::new(kind);
     case.make(1, None);
     case.make(2, Some(1));
-    let database = Connection::open(case.path("state/db/db.sqlite")).unwrap();
+    let database = case.database();
     database.execute_batch("DELETE FROM builds WHERE parent NOT NULL; UPDATE builds SET rc = 0").unwrap();
+    let boot = case.names("state/unsynced").remove(0);
+    fs::write(case.path("state/unsynced").join(&boot).join(id(2).as_str()), id(1).as_str()).unwrap();
     assert_eq!(case.rows(), [row(1, 0, None)]);
     case.reopen();
     assert_eq!(case.rows(), [row(1, 1, None), row(2, 0, Some(1))]);

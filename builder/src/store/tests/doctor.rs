@@ -3,10 +3,6 @@ use super::*;
 use crate::store::doctor::{Finding, examine, repair};
 
 impl Case {
-    fn database(&self) -> Connection {
-        Connection::open(self.path("state/db/db.sqlite")).unwrap()
-    }
-
     fn findings(&self) -> Vec<Finding> {
         examine(&self.url()).unwrap()
     }
@@ -68,22 +64,18 @@ fn counts_that_drifted_and_parents_nobody_knows_are_put_right(kind: Kind) {
 fn what_killed_builds_left_is_told_and_goes_but_what_is_being_made_stays(kind: Kind) {
     let case = chain(kind);
     let draft = case.draft(4, None);
-    let left = case.path("result-tmp").join(id(5).as_str());
-    fs::create_dir_all(left.join("rootfs")).unwrap();
+    let left = format!("result-tmp/{}", id(5));
+    case.site.leave(&left);
     let in_use = case.store.cache("c".as_ref(), (0, 0)).unwrap();
-    let half = case.path("result").join(id(6).as_str());
-    fs::create_dir_all(half.join("roo")).unwrap();
-    assert_eq!(
-        case.findings(),
-        [Finding::LeftOver { path: left.clone() }, Finding::HalfResult { id: id(6) }]
-    );
-    let other = case.path("cache-tmp/7-c");
-    fs::rename(&half, &other).unwrap();
-    fs::create_dir_all(half.join("roo")).unwrap();
-    assert!(case.findings().contains(&Finding::LeftOver { path: other.clone() }));
-    assert!(left.exists() && half.exists());
+    case.site.leave_half(6);
+    case.site.leave("cache-tmp/7-c");
+    let left_over = |below: &str| Finding::LeftOver { path: case.path(below) };
+    let found = [left_over(&left), left_over("cache-tmp/7-c"), Finding::HalfResult { id: id(6) }];
+    assert_eq!(case.findings(), found);
     case.repaired();
-    assert!(!left.exists() && !half.exists() && !other.exists());
+    assert_eq!(case.names("result-tmp"), [id(4).to_string()]);
+    assert_eq!(case.names("result").len(), 3);
+    assert_eq!(case.names("cache-tmp").len(), 1);
     assert!(in_use.dir().exists());
     in_use.release().unwrap();
     draft.keep().unwrap();
@@ -91,10 +83,10 @@ fn what_killed_builds_left_is_told_and_goes_but_what_is_being_made_stays(kind: K
 
 fn what_is_not_ours_is_told_and_never_touched(kind: Kind) {
     let case = chain(kind);
-    let stranger = case.path("result/lost+found");
-    fs::create_dir(&stranger).unwrap();
+    let stranger = "result/lost-and-found";
+    case.site.leave(stranger);
     repair(&case.url()).unwrap();
-    assert_eq!(case.findings(), [Finding::Stranger { path: stranger }]);
+    assert_eq!(case.findings(), [Finding::Stranger { path: case.path(stranger) }]);
 }
 
 fn a_damaged_database_is_set_aside_and_made_again_from_the_results(kind: Kind) {
@@ -121,7 +113,7 @@ fn a_directory_that_is_no_store_is_not_made_one(kind: Kind) {
     let url = site.url();
     let dir = url.dir();
     assert!(error.starts_with(&format!("there is no store in {}; ", dir.display())), "{error}");
-    assert!(open_existing(&site.url()).is_err() && !dir.exists());
+    assert!(open_existing(&site.url()).is_err() && site.is_untouched());
 }
 
 on_each_backend! {

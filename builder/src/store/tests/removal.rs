@@ -10,7 +10,7 @@ fn case(kind: Kind) -> Case {
     for (number, base) in [(1, None), (2, Some(1)), (3, Some(2)), (4, Some(1)), (5, Some(4))] {
         case.make(number, base);
     }
-    let database = Connection::open(case.path("state/db/db.sqlite")).unwrap();
+    let database = case.database();
     let age = "UPDATE builds SET used = datetime('now', '-' || ltrim(id, '0') || ' hours')";
     database.execute(age, []).unwrap();
     case
@@ -65,7 +65,7 @@ fn the_least_recently_used_goes_first_and_never_before_what_was_made_from_it(kin
 
 fn a_base_that_was_long_not_used_stays_while_what_was_made_from_it_stays(kind: Kind) {
     let case = case(kind);
-    let database = Connection::open(case.path("state/db/db.sqlite")).unwrap();
+    let database = case.database();
     database.execute("UPDATE builds SET used = '2001-01-01 00:00:00' WHERE parent IS NULL", []).unwrap();
     assert_eq!(pruned(&case, &Rules { older_than: hours(24), ..Rules::default() }), [0_u8; 0]);
     assert_eq!(numbers(&case), [1, 2, 3, 4, 5]);
@@ -87,7 +87,7 @@ fn everything_goes_that_was_used_in_this_very_second_but_what_is_in_use(kind: Ki
 
 fn what_is_listed_is_what_is_there(kind: Kind) {
     let case = case(kind);
-    let database = Connection::open(case.path("state/db/db.sqlite")).unwrap();
+    let database = case.database();
     case.lose(5);
     database.execute("DELETE FROM builds WHERE id = ?1", [id(3).as_str()]).unwrap();
     let listed = case.store.list().unwrap();

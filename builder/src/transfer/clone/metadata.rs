@@ -1,5 +1,6 @@
 //! Owner, mode, extended attributes and times of a cloned object, set in the order that keeps them all:
 //! a change of owner clears set-id bits and capabilities, and everything but times changes the times.
+use std::collections::BTreeMap;
 use std::ffi::{CStr, OsStr, OsString};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -17,6 +18,9 @@ use super::Reown;
 
 /// The label of SELinux comes from the policy for the new place, not from the original.
 const LABEL: &str = "security.selinux";
+
+/// How the attributes begin in which overlayfs keeps books about its layers: they are no part of a tree.
+const BOOKS: &[u8] = b"trusted.overlay.";
 
 /// What created objects get by themselves, and who gets them.
 pub(super) struct Metadata {
@@ -108,6 +112,13 @@ impl Metadata {
     }
 }
 
+/// Makes a directory that was there already ours, without attributes and anything that it would hand down.
+pub(super) fn strip(directory: BorrowedFd<'_>) -> io::Result<()> {
+    fchown(directory, Some(geteuid()), Some(getegid()))?;
+    stop_inheritance(directory)?;
+    list(directory)?.iter().try_for_each(|name| FdRef(directory).remove_xattr(name))
+}
+
 /// Makes sure that what is created below `root` has our group and no ACL, until the clone gets its own.
 pub(super) fn stop_inheritance(root: BorrowedFd<'_>) -> io::Result<()> {
     let stat = nix::sys::stat::fstat(root)?;
@@ -142,10 +153,21 @@ impl std::os::fd::AsRawFd for FdRef<'_> {
 
 impl xattr::FileExt for FdRef<'_> {}
 
+/// The extended attributes of an open file, with their values.
+pub(in super::super) fn attributes(file: BorrowedFd<'_>) -> io::Result<BTreeMap<OsString, Vec<u8>>> {
+    let mut found = BTreeMap::new();
+    for name in list(file)? {
+        if let Some(value) = FdRef(file).get_xattr(&name)? {
+            found.insert(name, value);
+        }
+    }
+    Ok(found)
+}
+
 /// The attributes of an open file; none where the file system has none.
 fn list(file: BorrowedFd<'_>) -> io::Result<Vec<OsString>> {
     match FdRef(file).list_xattr() {
-        Ok(names) => Ok(names.filter(|name| name != LABEL).collect()),
+        Ok(names) => Ok(names.filter(|name| belongs(name)).collect()),
         Err(error) if not_supported(&error) => Ok(Vec::new()),
         Err(error) => Err(error),
     }
@@ -167,12 +189,17 @@ fn copy_link_attributes(source: &Path, target: &Path) -> io::Result<()> {
         Err(error) if not_supported(&error) || error.kind() == io::ErrorKind::NotFound => return Ok(()),
         Err(error) => return Err(error),
     };
-    for name in names.filter(|name| name != LABEL) {
+    for name in names.filter(|name| belongs(name)) {
         if let Some(value) = xattr::get(source, &name)? {
             xattr::set(target, &name, &value).map_err(|e| unkept(&name, e))?;
         }
     }
     Ok(())
+}
+
+/// Whether an attribute is the tree's own.
+fn belongs(name: &OsStr) -> bool {
+    name != LABEL && !name.as_encoded_bytes().starts_with(BOOKS)
 }
 
 fn not_supported(error: &io::Error) -> bool {

@@ -338,3 +338,98 @@ mod on_other_file_systems {
         assert!(facts(&to) == facts(&from));
     }
 }
+
+/// A tree that several threads clone: 30 directories in one another and 60 beside each other.
+fn large_tree(from: &Path) {
+    let mut deep = from.to_owned();
+    for level in 0..30 {
+        deep = deep.join(format!("level-{level}"));
+        fs::create_dir(&deep).unwrap();
+        fs::hard_link(from.join("first"), deep.join("further")).unwrap();
+        for number in 0..10 {
+            write(&deep.join(number.to_string()), b"deep", 0o644);
+        }
+    }
+    for dir in 0..30 {
+        let dir = from.join(dir.to_string());
+        fs::create_dir(&dir).unwrap();
+        for number in 0..30 {
+            write(&dir.join(number.to_string()), number.to_string().as_bytes(), 0o600 + number % 64);
+        }
+        fs::hard_link(from.join("first"), dir.join("further")).unwrap();
+        symlink("further", dir.join("link")).unwrap();
+        set_mtime(&dir, 1_000_000, 7);
+        fs::set_permissions(&dir, Permissions::from_mode(0o555)).unwrap();
+    }
+}
+
+#[test]
+fn a_large_tree_is_cloned_by_several_threads_as_by_one() {
+    let (_temp, from, to) = temp();
+    write(&from.join("first"), b"x", 0o644);
+    large_tree(&from);
+    clone_tree(&from, &to, None).unwrap();
+    assert!(facts(&to) == facts(&from));
+    assert_eq!(fs::metadata(to.join("first")).unwrap().nlink(), 61);
+}
+
+#[test]
+fn of_a_large_tree_one_file_that_cannot_be_cloned_is_named() {
+    let (_temp, from, to) = temp();
+    write(&from.join("first"), b"x", 0o644);
+    large_tree(&from);
+    fs::create_dir_all(to.join("0")).unwrap();
+    fs::create_dir(to.join("29")).unwrap();
+    let error = clone_tree(&from, &to, None).unwrap_err().to_string();
+    let named = ["0", "29"].map(|name| format!("cannot write {}: file exists", to.join(name).display()));
+    assert!(named.contains(&error), "{error}");
+}
+
+#[test]
+fn a_directory_that_was_another_users_and_handed_things_down_becomes_the_same_needs_root() {
+    if !require_root() {
+        return;
+    }
+    let (_temp, from, to) = temp();
+    for root in [&from, &to] {
+        fs::create_dir_all(root.join("dir/same")).unwrap();
+        set_mtime(&root.join("dir/same"), 5, 5);
+    }
+    write(&from.join("dir/new"), b"x", 0o644);
+    fs::create_dir(from.join("dir/sub")).unwrap();
+    lchown(to.join("dir"), Some(705), Some(706)).unwrap();
+    fs::set_permissions(to.join("dir"), Permissions::from_mode(0o2755)).unwrap();
+    xattr::set(to.join("dir"), "system.posix_acl_default", ACL).unwrap();
+    clone_onto(&from, &to).unwrap();
+    assert_eq!(facts(&to), facts(&from));
+}
+
+#[test]
+fn a_tree_becomes_the_same_as_another_and_what_was_the_same_stays() {
+    let (_temp, from, to) = temp();
+    write(&from.join("first"), b"x", 0o644);
+    large_tree(&from);
+    clone_tree(&from, &to, None).unwrap();
+    let same = fs::metadata(to.join("7/7")).unwrap().ino();
+    fs::remove_file(from.join("1/1")).unwrap();
+    write(&from.join("2/2"), b"3", 0o602);
+    write(&from.join("3/new"), b"new", 0o644);
+    fs::remove_dir_all(from.join("4")).unwrap();
+    write(&from.join("4"), b"a file", 0o644);
+    fs::remove_file(from.join("5/5")).unwrap();
+    fs::create_dir(from.join("5/5")).unwrap();
+    xattr::set(from.join("6/6"), "user.colour", b"red").unwrap();
+    fs::remove_file(from.join("8/further")).unwrap();
+    write(&from.join("8/further"), b"x", 0o644);
+    fs::remove_file(from.join("9/9")).unwrap();
+    fs::hard_link(from.join("first"), from.join("9/9")).unwrap();
+    fs::remove_file(from.join("10/link")).unwrap();
+    symlink("elsewhere", from.join("10/link")).unwrap();
+    fs::create_dir_all(to.join("extra/dir")).unwrap();
+    xattr::set(to.join("11"), "user.extra", b"").unwrap();
+    fs::remove_file(to.join("12/12")).unwrap();
+    fs::hard_link(to.join("12/13"), to.join("12/12")).unwrap();
+    clone_onto(&from, &to).unwrap();
+    assert!(facts(&to) == facts(&from));
+    assert_eq!(fs::metadata(to.join("7/7")).unwrap().ino(), same);
+}

@@ -12,6 +12,7 @@ use nix::unistd::{Gid, Uid, UnlinkatFlags, fchown, fchownat, read, symlinkat, un
 use sha2::{Digest as _, Sha256};
 
 use super::super::TransferError;
+use super::super::interrupt;
 use super::super::rooted::{Blocked, Place};
 use super::CopyPlan;
 use super::destination::{blocked, make_directory, own_directory, shown};
@@ -82,6 +83,7 @@ impl<'a> Copying<'a> {
     }
 
     fn put(&mut self, item: &Manifest, this: Move<'_>) -> Result<(), TransferError> {
+        interrupt::check().map_err(|e| self.unread(this.path, e))?;
         match item {
             Manifest::File { sha256, .. } => self.file(sha256, this),
             Manifest::Symlink { target, .. } => self.link(target, this),
@@ -157,6 +159,7 @@ impl<'a> Copying<'a> {
     fn bytes(&mut self, from: &OwnedFd, to: &OwnedFd, this: Move<'_>) -> Result<String, TransferError> {
         let mut hash = Sha256::new();
         loop {
+            interrupt::check().map_err(|e| self.unread(this.path, e))?;
             let count = read(from, &mut self.buffer).map_err(|e| self.unread(this.path, e))?;
             if count == 0 {
                 return Ok(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect());

@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io;
 use std::os::fd::{AsRawFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
 use nix::sys::statfs::{BTRFS_SUPER_MAGIC, statfs};
@@ -58,8 +58,27 @@ struct Search {
     buffer: [u8; 3992],
 }
 
+/// `struct btrfs_ioctl_get_subvol_rootref_args`: the subvolumes in one, and the directory that each is in.
+#[repr(C)]
+struct Children {
+    from: u64,
+    found: [[u64; 2]; 255],
+    count: u8,
+    unused: [u8; 7],
+}
+
+/// `struct btrfs_ioctl_ino_lookup_user_args`.
+#[repr(C)]
+struct Place {
+    dir: u64,
+    subvolume: u64,
+    name: [u8; 256],
+    /// Of the directory, with a slash at its end.
+    path: [u8; 3824],
+}
+
 mod ioctl {
-    use super::{Lookup, MAGIC, Named, Search};
+    use super::{Children, Lookup, MAGIC, Named, Place, Search};
     nix::ioctl_none!(sync, MAGIC, 8);
     nix::ioctl_readwrite!(search, MAGIC, 17, Search);
     nix::ioctl_readwrite!(lookup, MAGIC, 18, Lookup);
@@ -67,6 +86,8 @@ mod ioctl {
     nix::ioctl_write_ptr!(create, MAGIC, 24, Named);
     nix::ioctl_read!(flags, MAGIC, 25, u64);
     nix::ioctl_write_ptr!(set_flags, MAGIC, 26, u64);
+    nix::ioctl_readwrite!(children, MAGIC, 61, Children);
+    nix::ioctl_readwrite!(place, MAGIC, 62, Place);
     nix::ioctl_write_ptr!(destroy, MAGIC, 63, Named);
 }
 
@@ -106,6 +127,40 @@ pub(in super::super::super) fn destroy(dir: &Path) -> io::Result<()> {
     }
     destroyed?;
     Ok(())
+}
+
+/// The subvolumes directly in the subvolume `dir`, wherever in it they are. Needs no privilege.
+pub(in super::super::super) fn nested(dir: &Path) -> io::Result<Vec<PathBuf>> {
+    let root = File::open(dir)?;
+    let mut nested = Vec::new();
+    let mut args = Box::new(Children { from: 0, found: [[0; 2]; 255], count: 0, unused: [0; 7] });
+    loop {
+        // SAFETY: the kernel reads and writes one struct of this layout.
+        let all = match unsafe { ioctl::children(root.as_raw_fd(), &raw mut *args) } {
+            Ok(_) => true,
+            // There are more.
+            Err(Errno::EOVERFLOW) => false,
+            Err(error) => return Err(error.into()),
+        };
+        for [subvolume, parent] in &args.found[..usize::from(args.count)] {
+            nested.push(dir.join(place(&root, *subvolume, *parent)?));
+        }
+        if all {
+            return Ok(nested);
+        }
+    }
+}
+
+/// Where the subvolume lies below the one that `root` is.
+fn place(root: &File, subvolume: u64, dir: u64) -> io::Result<PathBuf> {
+    let mut args = Box::new(Place { dir, subvolume, name: [0; 256], path: [0; 3824] });
+    // SAFETY: the kernel reads and writes one struct of this layout.
+    unsafe { ioctl::place(root.as_raw_fd(), &raw mut *args) }?;
+    let text = |field: &[u8]| {
+        let end = field.iter().position(|&byte| byte == 0).unwrap_or(field.len());
+        PathBuf::from(OsStr::from_bytes(&field[..end]))
+    };
+    Ok(text(&args.path).join(text(&args.name)))
 }
 
 /// Lets the file system of `dir` begin to free what was deleted. `true` once all of it is free, or if we may not

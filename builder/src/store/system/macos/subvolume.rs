@@ -29,3 +29,7 @@ pub(in super::super::super) fn set_read_only(_dir: &Path, _read_only: bool) -> i
 pub(in super::super::super) fn reclaimed(_dir: &Path) -> io::Result<bool> {
     Ok(true)
 }
+
+pub(in super::super::super) fn nested(_dir: &Path) -> io::Result<Vec<std::path::PathBuf>> {
+    Ok(Vec::new())
+}
