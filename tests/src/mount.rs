@@ -107,8 +107,11 @@ impl Drop for Mount {
 
 /// Whether the topmost mount at `point` is an obuilderfs whose daemon answers. It is in the table before the
 /// kernel and the daemon have agreed on terms: this waits until they have.
+///
+/// A dead one may be cleared away in between: what it covered answers too.
 fn answers(point: &Path) -> bool {
-    is_ours(point) && nix::sys::statvfs::statvfs(point).is_ok()
+    use nix::sys::statfs::{FUSE_SUPER_MAGIC, statfs};
+    is_ours(point) && statfs(point).is_ok_and(|found| found.filesystem_type() == FUSE_SUPER_MAGIC)
 }
 
 /// Whether the topmost mount at `point` is an obuilderfs.
