@@ -6,14 +6,12 @@
 //! it is passed on to the kernel before the look-up is answered, and the path is walked with fresh eyes. For
 //! paths that do not start at the mount point the queue is followed all the time, a moment behind.
 //!
-//! To pass a name on may have to wait for a directory's lock, which a process can hold while it waits for us. It is
-//! done by a thread of its own, and look-ups wait for it only for [`PATIENCE`]. Most changes are not of names, or
-//! concern nothing that the kernel knows: those are dealt with where they are read.
-use std::cell::LazyCell;
+//! Passing on may have to wait for a directory's lock, which a process can hold while it waits for us. It is
+//! done by a thread of its own, and look-ups wait for it only for [`PATIENCE`].
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
@@ -38,8 +36,6 @@ pub(crate) struct Changes {
     own: Arc<AtomicBool>,
     batches: Mutex<Batches>,
     passed_on: Condvar,
-    /// How often something was read from the queue.
-    lots: AtomicU64,
     /// Wakes the thread that follows.
     wake: (OwnedFd, OwnedFd),
 }
@@ -71,7 +67,6 @@ impl Changes {
             own: Arc::default(),
             batches: Mutex::default(),
             passed_on: Condvar::new(),
-            lots: AtomicU64::new(0),
             wake: crate::platform::wake_pipe()?,
         })
     }
@@ -99,19 +94,11 @@ impl Changes {
         added.is_ok()
     }
 
-    /// How often something was read from the queue. Whoever finds the same number before and after it has noted an
-    /// object can be sure that no change of it was passed over in between.
-    pub(crate) fn lots(&self) -> u64 {
-        self.lots.load(Ordering::SeqCst)
-    }
-
-    /// Waits until the kernel knows of every change made before this call. `at_once` deals with a change without
-    /// waiting for anybody, if it can, and says whether it could; it may try until the time it is given. Without one
-    /// the kernel knows of the change.
-    pub(crate) fn settle(&self, at_once: impl Fn(&Change, Option<Instant>) -> bool) {
+    /// Waits until the kernel knows of every change made before this call.
+    pub(crate) fn settle(&self) {
         let Some(watch) = &self.watch else { return };
         let mut batches = self.batches.lock();
-        self.read(watch, &mut batches, &at_once);
+        watch.drain(self.own.load(Ordering::Relaxed), |change| batches.waiting.push(change));
         let target = match (batches.waiting.is_empty(), batches.begun == batches.done) {
             (true, true) => return,
             (true, false) => batches.begun,
@@ -127,39 +114,18 @@ impl Changes {
         }
     }
 
-    /// Reads what is in the queue. What cannot be dealt with at once has to wait.
-    fn read(
-        &self,
-        watch: &Watch,
-        batches: &mut Batches,
-        at_once: &impl Fn(&Change, Option<Instant>) -> bool,
-    ) {
-        let until = LazyCell::new(|| Instant::now() + PATIENCE);
-        let begin = || _ = self.lots.fetch_add(1, Ordering::SeqCst);
-        watch.drain(begin, |change, own| {
-            let known = own && !self.own.load(Ordering::Relaxed);
-            if !at_once(&change, (!known).then_some(*until)) {
-                batches.waiting.push(change);
-            }
-        });
-    }
-
-    /// Passes every change to `at_once`, or else to `tell`, for as long as the process lives.
+    /// Passes every change to `tell`, for as long as the process lives.
     ///
     /// # Errors
     /// The thread cannot be started.
-    pub(crate) fn follow(
-        self: &Arc<Self>,
-        at_once: impl Fn(&Change, Option<Instant>) -> bool + Send + 'static,
-        tell: impl Fn(&Change) + Send + 'static,
-    ) -> io::Result<()> {
+    pub(crate) fn follow(self: &Arc<Self>, tell: impl Fn(&Change) + Send + 'static) -> io::Result<()> {
         if self.watch.is_none() {
             return Ok(());
         }
         let changes = Arc::clone(self);
         let body = move || {
             while changes.wait().is_ok() {
-                changes.pass_on(&at_once, &tell);
+                changes.pass_on(&tell);
             }
         };
         std::thread::Builder::new().name("changes".to_owned()).spawn(body).map(drop)
@@ -178,11 +144,11 @@ impl Changes {
         Ok(())
     }
 
-    fn pass_on(&self, at_once: &impl Fn(&Change, Option<Instant>) -> bool, tell: &impl Fn(&Change)) {
+    fn pass_on(&self, tell: &impl Fn(&Change)) {
         let Some(watch) = &self.watch else { return };
         let (lot, number) = {
             let mut batches = self.batches.lock();
-            self.read(watch, &mut batches, at_once);
+            watch.drain(self.own.load(Ordering::Relaxed), |change| batches.waiting.push(change));
             batches.begun += 1;
             (std::mem::take(&mut batches.waiting), batches.begun)
         };

@@ -6,7 +6,6 @@ mod coherence;
 mod control;
 mod data;
 mod directories;
-mod first_names;
 mod handles;
 mod nameless;
 mod namespace;
@@ -43,7 +42,6 @@ use directories::OpenDir;
 pub(crate) use status::STATUS;
 
 use control::Tokens;
-use first_names::FirstNames;
 use handles::Handles;
 use shares::Shares;
 use walkers::Walkers;
@@ -80,7 +78,6 @@ pub(crate) struct FileSystem {
     walkers: Walkers,
     /// Tasks on their way into the root.
     movers: Mutex<VecDeque<root::Mover>>,
-    first_names: FirstNames,
     shared: Lifetimes,
     changes: Arc<Changes>,
     kernel: OnceLock<Kernel>,
@@ -115,8 +112,8 @@ pub(crate) enum Lookup {
 struct Place {
     view: Arc<View>,
     dir: Arc<OwnedFd>,
-    /// The metadata below of the mount point, which all views share, if it is that.
-    root: Option<Stat>,
+    /// The mount point itself, which all views share.
+    at_root: bool,
     /// Names that change in it become known.
     covered: bool,
 }
@@ -130,7 +127,6 @@ impl FileSystem {
         descriptors: Descriptors,
     ) -> Self {
         changes.mind_own(views.overlapping());
-        let first_names = FirstNames::new(views.watched_scoreboard(|directory| changes.cover(directory)));
         Self {
             views,
             nodes: Nodes::new(descriptors.recent),
@@ -140,7 +136,6 @@ impl FileSystem {
             tokens: Tokens::default(),
             walkers: Walkers::default(),
             movers: Mutex::default(),
-            first_names,
             shared,
             changes: Arc::new(changes),
             kernel: OnceLock::new(),
@@ -168,8 +163,8 @@ impl FileSystem {
             ROOT => {
                 let view = self.views.of(caller.uid)?;
                 let covered = view.cover(|home| self.changes.cover(home));
-                let (dir, stat) = view.root_now()?;
-                Ok(Place { view, dir, root: Some(stat), covered })
+                let dir = view.root()?;
+                Ok(Place { view, dir, at_root: true, covered })
             }
             CONTROL => Err(Errno::EPERM),
             id => {
@@ -179,7 +174,7 @@ impl FileSystem {
                 let fresh = covered || node.view.private || self.shared.name.is_zero();
                 let gone = |e| if e == Errno::ESTALE && fresh { Errno::ENOENT } else { e };
                 let dir = self.nodes.anchor(&node).map_err(gone)?;
-                Ok(Place { view: Arc::clone(&node.view), dir, root: None, covered })
+                Ok(Place { view: Arc::clone(&node.view), dir, at_root: false, covered })
             }
         }
     }
@@ -206,43 +201,18 @@ impl FileSystem {
 
     /// Looks `name` up in `place` with the rights the thread has, and counts it.
     fn entry(&self, place: &Place, name: &OsStr) -> Result<Entry, Errno> {
-        let found_in = self.found_in(place);
-        // A name that the kernel may keep is hardly ever asked for twice.
-        let again = found_in != Where::Kept;
-        let glance = if again { backing::glance(place.dir.as_fd(), name)? } else { None };
-        let known = glance.and_then(|(handle, stat)| {
-            Some((self.nodes.found_again(&place.view, &handle, &stat, found_in)?, stat))
-        });
-        let (node, stat) = match known {
-            Some(known) => known,
-            None => {
-                let anchor = backing::anchor(place.dir.as_fd(), name)?;
-                self.found_as(place, anchor)?
-            }
-        };
-        if place.at_root() {
+        let anchor = backing::anchor(place.dir.as_fd(), name)?;
+        let stat = backing::stat(anchor.as_fd())?;
+        let node = self.nodes.found(&place.view, anchor, &stat, self.found_in(place))?;
+        if place.at_root {
             place.view.note_first_name(name);
         }
         Ok(self.entry_of(&node, &stat, place))
     }
 
-    /// The node of the object `anchor` holds, found in `place`, and its metadata.
-    fn found_as(&self, place: &Place, anchor: OwnedFd) -> Result<(Arc<Node>, Stat), Errno> {
-        let lots = self.changes.lots();
-        let stat = backing::stat(anchor.as_fd())?;
-        let node = self.nodes.found(&place.view, anchor, &stat, self.found_in(place))?;
-        if !place.covered || self.changes.lots() == lots {
-            return Ok((node, stat));
-        }
-        // A change that was read meanwhile may have been this object's, which had no node to tell of yet.
-        let again = backing::stat(self.nodes.anchor(&node)?.as_fd())
-            .inspect_err(|_| self.nodes.forget(node.id, 1))?;
-        Ok((node, again))
-    }
-
     /// What a look-up in `place` means to the node found.
     fn found_in(&self, place: &Place) -> Where {
-        match place.at_root() {
+        match place.at_root {
             true => Where::Root,
             false if self.lifetimes(&place.view, place.covered).name.is_zero() => Where::Asked,
             false => Where::Kept,
@@ -254,7 +224,7 @@ impl FileSystem {
         Entry {
             attributes: self.shown(node, stat),
             // The same name means another object to the next uid.
-            name_lifetime: if place.at_root() || !node.may_be_kept() { Duration::ZERO } else { lifetime },
+            name_lifetime: if place.at_root || !node.may_be_kept() { Duration::ZERO } else { lifetime },
         }
     }
 

@@ -78,7 +78,6 @@ impl Requests {
                 reply.created_passthrough(&lifetime, &attributes, GENERATION, handle, flags, &backing);
             }
             None => {
-                node.may_be_cached();
                 let flags = convert::cached_open(node.view.private);
                 reply.created(&lifetime, &attributes, GENERATION, handle, flags);
             }
@@ -298,10 +297,7 @@ impl Filesystem for Requests {
             Some(backing) => {
                 reply.opened_passthrough(FileHandle(handle), FopenFlags::FOPEN_NOFLUSH, &backing);
             }
-            None => {
-                node.may_be_cached();
-                reply.opened(FileHandle(handle), convert::cached_open(node.view.private));
-            }
+            None => reply.opened(FileHandle(handle), convert::cached_open(node.view.private)),
         }
     }
 

@@ -67,8 +67,6 @@ pub(crate) struct Node {
     in_root: AtomicBool,
     /// The object has another node now.
     outdated: AtomicBool,
-    /// The kernel may keep bytes of it, or its listing.
-    cached: AtomicBool,
 }
 
 impl Node {
@@ -77,35 +75,9 @@ impl Node {
         !self.in_root.load(Ordering::Relaxed)
     }
 
-    /// The kernel may keep bytes of it from now on, or its listing.
-    pub(crate) fn may_be_cached(&self) {
-        self.cached.store(true, Ordering::Release);
-    }
-
-    /// Whether the kernel may keep bytes of it, or its listing.
-    pub(crate) fn is_cached(&self) -> bool {
-        self.cached.load(Ordering::Acquire)
-    }
-
-    /// Whether it was found in the root.
-    pub(crate) fn is_in_root(&self) -> bool {
-        self.in_root.load(Ordering::Relaxed)
-    }
-
     /// Whether the object has another node, through which it may change without a word to this one.
     pub(crate) fn is_outdated(&self) -> bool {
         self.outdated.load(Ordering::Relaxed)
-    }
-
-    /// Whether a look-up that finds it there changes nothing that [`Node::found`] would note.
-    fn was_found(&self, place: Where, is_dir: bool) -> bool {
-        let (kept, in_root) = (self.kept.load(Ordering::Relaxed), self.in_root.load(Ordering::Relaxed));
-        let known = match place {
-            Where::Root => in_root && !(is_dir && kept),
-            Where::Kept => kept || in_root,
-            Where::Asked | Where::Nowhere => true,
-        };
-        known && !self.is_outdated()
     }
 
     /// Notes where a look-up has found it. In the root a directory must not be one that is kept under a name
@@ -220,23 +192,6 @@ impl Nodes {
         self.table.read().get(id).cloned().ok_or(Errno::ESTALE)
     }
 
-    /// The node of the object with that handle in `view`, counted once more, if it is known and was found in such a
-    /// place before.
-    pub(crate) fn found_again(
-        &self,
-        view: &View,
-        handle: &Handle,
-        stat: &Stat,
-        place: Where,
-    ) -> Option<Arc<Node>> {
-        // Shared: look-ups are taken back under the exclusive lock alone.
-        let table = self.table.read();
-        let node =
-            table.known(view, stat, Some(handle)).filter(|node| node.was_found(place, stat.is_dir()))?;
-        node.lookups.fetch_add(1, Ordering::Relaxed);
-        Some(Arc::clone(node))
-    }
-
     /// The node of the object `anchor` holds in `view`, counted once more. `place`: where it was found.
     ///
     /// # Errors
@@ -271,7 +226,6 @@ impl Nodes {
             kept: AtomicBool::new(place == Where::Kept && !in_root),
             in_root: AtomicBool::new(in_root),
             outdated: AtomicBool::new(false),
-            cached: AtomicBool::new(false),
         });
         table.insert(Arc::clone(&node));
         drop(table);
@@ -320,17 +274,6 @@ impl Nodes {
         }
     }
 
-    /// Counts one more look-up of the node `id` in the root, if it may be used there still and the kernel keeps its
-    /// attributes. Says whether it did.
-    pub(crate) fn count_first(&self, id: u64) -> bool {
-        // Shared, as in `found_again`. A directory that is kept below by now must be found anew.
-        let table = self.table.read();
-        let usable = |node: &&Arc<Node>| node.was_found(Where::Root, true) && !node.may_be_mapped();
-        let Some(node) = table.get(id).filter(usable) else { return false };
-        node.lookups.fetch_add(1, Ordering::Relaxed);
-        true
-    }
-
     /// Counts one more look-up of the node `id`, if the kernel knows it still.
     pub(crate) fn count(&self, id: u64) -> Option<Arc<Node>> {
         let table = self.table.write();
@@ -349,17 +292,10 @@ impl Nodes {
         }
     }
 
-    /// The nodes of the object with that handle in `views`, those whose ids are merely counted aside.
-    pub(crate) fn by_handle(&self, views: &[Arc<View>], handle: &HandleKey) -> Vec<Arc<Node>> {
-        let Some(ino) = handle.inode() else { return Vec::new() };
+    /// The node of the object with that handle in `view`, unless its id is merely counted.
+    pub(crate) fn by_handle(&self, view: &View, handle: &HandleKey) -> Option<Arc<Node>> {
         let table = self.table.read();
-        let known = views.iter().filter_map(|view| table.get(usual_id(view, ino)));
-        known.filter(|node| node.has_key(handle)).cloned().collect()
-    }
-
-    /// Whether the kernel was told of the node `id` and has not let go of it.
-    pub(crate) fn is_known(&self, id: u64) -> bool {
-        self.table.read().get(id).is_some()
+        table.get(usual_id(view, handle.inode()?)).filter(|node| node.has_key(handle)).cloned()
     }
 
     /// Takes back `count` look-ups; at none left the node is gone.

@@ -138,22 +138,17 @@ impl View {
     /// # Errors
     /// It is missing or no directory.
     pub(crate) fn root(&self) -> Result<Arc<OwnedFd>, Errno> {
-        if self.whose.subdirectory.is_none() { Ok(Arc::clone(&self.home)) } else { Ok(self.root_now()?.0) }
-    }
-
-    /// The same, and its metadata.
-    ///
-    /// # Errors
-    /// As [`View::root`].
-    pub(crate) fn root_now(&self) -> Result<(Arc<OwnedFd>, Stat), Errno> {
         let Some(subdirectory) = self.whose.subdirectory.as_deref() else {
-            return Ok((Arc::clone(&self.home), backing::stat(self.home.as_fd())?));
+            return Ok(Arc::clone(&self.home));
         };
         as_daemon(|| {
-            let now = backing::stat_at(self.home.as_fd(), OsStr::new(subdirectory))?;
+            let now =
+                nix::sys::stat::fstatat(&*self.home, subdirectory, nix::fcntl::AtFlags::AT_SYMLINK_NOFOLLOW)?;
+            #[allow(clippy::unnecessary_cast, trivial_numeric_casts)]
+            let identity = (now.st_dev as u64, now.st_ino as u64);
             let mut local = self.local.lock();
-            if let Some(known) = local.as_ref().filter(|known| known.identity == (now.dev, now.ino)) {
-                return Ok((Arc::clone(&known.fd), now));
+            if let Some(known) = local.as_ref().filter(|known| known.identity == identity) {
+                return Ok(Arc::clone(&known.fd));
             }
             let fd = Arc::new(backing::anchor(self.home.as_fd(), OsStr::new(subdirectory))?);
             let stat = backing::stat(fd.as_fd())?;
@@ -161,25 +156,28 @@ impl View {
                 return Err(Errno::ENOTDIR);
             }
             *local = Some(Local { fd: Arc::clone(&fd), identity: (stat.dev, stat.ino) });
-            Ok((fd, stat))
+            Ok(fd)
         })
     }
 
-    /// Whether mode and ACL of `root`, as [`View::root_now`] gave it with its metadata, let everybody look names up
-    /// in it.
-    pub(crate) fn lets_everyone_search(&self, root: BorrowedFd<'_>, stat: &Stat) -> bool {
+    /// Whether mode and ACL of `root`, as [`View::root`] gave it, let everybody look names up in it.
+    ///
+    /// # Errors
+    /// As `stat(2)`.
+    pub(crate) fn lets_everyone_search(&self, root: BorrowedFd<'_>) -> Result<bool, Errno> {
+        let stat = backing::stat(root)?;
         if stat.mode & 0o111 != 0o111 {
-            return false;
+            return Ok(false);
         }
         let now = Some((stat.ino, stat.ctime));
         if *self.searchable.lock() == now {
-            return true;
+            return Ok(true);
         }
         if as_daemon(|| backing::get_xattr(root, OsStr::new("system.posix_acl_access"))).is_ok() {
-            return false;
+            return Ok(false);
         }
         *self.searchable.lock() = now;
-        true
+        Ok(true)
     }
 
     /// The kernel is told of this name in the root.

@@ -1,6 +1,6 @@
 //! Which view each uid has now, by the scoreboard.
 use std::collections::HashMap;
-use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
@@ -9,7 +9,6 @@ use nix::errno::Errno;
 use parking_lot::{Mutex, RwLock};
 use tracing::warn;
 
-use crate::backing::{self, HandleKey};
 use crate::caller::as_daemon;
 use crate::platform;
 use crate::scoreboard::{Link, LinkIdentity, Scoreboard};
@@ -64,13 +63,6 @@ impl Views {
             current: RwLock::default(),
             numbers,
         })
-    }
-
-    /// The scoreboard's handle, if `cover` can watch the file system that holds it.
-    pub(crate) fn watched_scoreboard(&self, cover: impl FnOnce(BorrowedFd<'_>) -> bool) -> Option<HandleKey> {
-        let directory = self.scoreboard.directory();
-        let handle = backing::handle_of(directory).ok()??;
-        cover(directory).then(|| handle.key())
     }
 
     /// The scoreboard's directory.

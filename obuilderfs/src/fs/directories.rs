@@ -46,11 +46,7 @@ impl FileSystem {
         let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY;
         let uid = view.acting_uid(caller.uid);
         let fd = act_at(id, caller, uid, || backing::reopen(object.as_fd(), flags))?;
-        let covered = id != ROOT && self.nodes.get(id)?.is_covered();
-        if covered {
-            self.nodes.get(id)?.may_be_cached();
-        }
-        let keep = view.private || covered;
+        let keep = view.private || id != ROOT && self.nodes.get(id)?.is_covered();
         let open = OpenDir { id, of: Some((view, Mutex::new(DirStream::new(fd)))), _share: share };
         Ok((self.directories.insert(Arc::new(open)), keep))
     }

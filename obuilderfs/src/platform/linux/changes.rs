@@ -89,17 +89,16 @@ impl Watch {
         Errno::result(result).map(drop)
     }
 
-    /// Hands everything in the queue to `take`, and whether this process did it itself. Each time before some of it
-    /// is handed out `read` is called.
-    pub(crate) fn drain(&self, read: impl Fn(), mut take: impl FnMut(Change, bool)) {
+    /// Hands everything in the queue to `take`; what this process did itself only with `own_too`.
+    pub(crate) fn drain(&self, own_too: bool, mut take: impl FnMut(Change)) {
         let mut buffer = self.buffer.lock();
         while let Ok(length @ 1..) = nix::unistd::read(&self.queue, &mut buffer) {
-            read();
             let mut rest = &buffer[..length];
             while let Some((event, tail)) = split_event(rest) {
                 rest = tail;
-                let own = event.pid == self.own && !event.lost;
-                event.tell(&mut |change| take(change, own));
+                if own_too || event.pid != self.own || event.lost {
+                    event.tell(&mut take);
+                }
             }
         }
     }
@@ -203,14 +202,9 @@ mod tests {
         let told = |script| {
             shell(script, dir.path());
             let mut told = HashSet::new();
-            watch.drain(
-                || (),
-                |change, own| {
-                    if !own {
-                        told.insert(change);
-                    }
-                },
-            );
+            watch.drain(false, |change| {
+                told.insert(change);
+            });
             told
         };
         let name = |name: &str| Change::Name(handle.key(), name.into());

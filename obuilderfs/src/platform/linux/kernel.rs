@@ -48,18 +48,17 @@ impl Kernel {
         self.notify_object(node, 0);
     }
 
-    /// Attributes of the object have to be asked for again. Waits for nobody. Says whether the kernel knows the
-    /// object.
-    pub(crate) fn expire_attributes(&self, node: u64) -> bool {
-        self.notify_object(node, -1)
+    /// Attributes of the object have to be asked for again.
+    pub(crate) fn expire_attributes(&self, node: u64) {
+        self.notify_object(node, -1);
     }
 
     /// `from`: the first byte that is out of date, none if negative.
-    fn notify_object(&self, node: u64, from: i64) -> bool {
+    fn notify_object(&self, node: u64, from: i64) {
         let mut body = node.to_ne_bytes().to_vec();
         body.extend(from.to_ne_bytes());
         body.extend(0i64.to_ne_bytes());
-        self.notify(FUSE_NOTIFY_INVAL_INODE, &body)
+        self.notify(FUSE_NOTIFY_INVAL_INODE, &body);
     }
 
     /// All names have to be asked for again (since Linux 6.16).
@@ -67,21 +66,20 @@ impl Kernel {
         self.notify(FUSE_NOTIFY_INC_EPOCH, &[]);
     }
 
-    /// Sends a notification: `struct fuse_out_header` with the code in place of an error and no request's id. False
-    /// if the kernel does not keep what it is about.
-    fn notify(&self, code: i32, body: &[u8]) -> bool {
+    /// Sends a notification: `struct fuse_out_header` with the code in place of an error and no request's id.
+    fn notify(&self, code: i32, body: &[u8]) {
         let length = 16 + body.len();
         let mut message = Vec::with_capacity(length);
         message.extend((length as u32).to_ne_bytes());
         message.extend(code.to_ne_bytes());
         message.extend(0u64.to_ne_bytes());
         message.extend(body);
-        match (&self.0).write(&message) {
-            Err(e) if e.raw_os_error() == Some(libc::ENOENT) => return false,
-            Err(e) => debug!(code, "the kernel did not take a notification: {e}"),
-            Ok(_) => {}
+        // ENOENT: the kernel does not keep it any more.
+        if let Err(e) = (&self.0).write(&message)
+            && e.raw_os_error() != Some(libc::ENOENT)
+        {
+            debug!(code, "the kernel did not take a notification: {e}");
         }
-        true
     }
 }
 

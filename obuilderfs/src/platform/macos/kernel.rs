@@ -18,9 +18,7 @@ impl Kernel {
     pub(crate) fn expire_object(&self, _node: u64) {}
 
     /// Attributes are not kept.
-    pub(crate) fn expire_attributes(&self, _node: u64) -> bool {
-        false
-    }
+    pub(crate) fn expire_attributes(&self, _node: u64) {}
 
     /// Names are not kept.
     pub(crate) fn forget_name(&self, _directory: u64, _name: &OsStr) {}
@@ -66,7 +64,7 @@ impl Watch {
     }
 
     /// Never called.
-    pub(crate) fn drain(&self, _read: impl Fn(), _take: impl FnMut(Change, bool)) {
+    pub(crate) fn drain(&self, _own_too: bool, _take: impl FnMut(Change)) {
         match self.0 {}
     }
 }
