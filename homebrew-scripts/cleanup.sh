@@ -46,11 +46,7 @@ while [ $# -gt 0 ]; do
             check_directory --scoreboard "$scoreboard"
             ;;
         -*) unknown_option "$1" ;;
-        *)
-            [ -z "$name" ] || usage_error "'$1' is one argument too many; it takes one NAME"
-            check_name "$1"
-            name=$1
-            ;;
+        *) take_name "$1" ;;
     esac
     shift
 done

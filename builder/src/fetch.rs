@@ -5,6 +5,7 @@ pub mod environment;
 mod home;
 mod images;
 mod oci;
+mod stoppable;
 
 use std::ffi::OsString;
 use std::io;

@@ -20,6 +20,13 @@ check_name() {
     [ ${#1} -le 31 ] || usage_error "'$1' is too long for an account's name; 31 letters are the most"
 }
 
+# take_name NAME: sets `name`, once.
+take_name() {
+    [ -z "$name" ] || usage_error "'$1' is one argument too many; it takes one NAME"
+    check_name "$1"
+    name=$1
+}
+
 # check_uid UID
 check_uid() {
     case $1 in

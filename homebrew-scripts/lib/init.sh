@@ -22,11 +22,7 @@ read_arguments() {
                 passed_on+=("$1")
                 ;;
             -*) unknown_option "$1" ;;
-            *)
-                [ -z "$name" ] || usage_error "'$1' is one argument too many; it takes one NAME"
-                check_name "$1"
-                name=$1
-                ;;
+            *) take_name "$1" ;;
         esac
         shift
     done

@@ -4,11 +4,14 @@
 //! plays along.
 use std::collections::HashSet;
 use std::env;
+use std::fs;
 use std::io::Read;
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::build::Ended;
+use crate::process;
 
 /// Moments to kill at, the same for the same seed.
 #[derive(Debug)]
@@ -66,6 +69,25 @@ pub fn killed(command: &mut Command, moment: Duration) -> (u32, Ended) {
     let mut stdout = child.stdout.take().expect("piped");
     stdout.read_to_string(&mut said).expect("output");
     (child.id(), Ended { code: status.code(), stdout: said, stderr: String::new() })
+}
+
+/// A build that nobody has begun.
+pub fn not_begun() -> Ended {
+    Ended { code: None, stdout: String::new(), stderr: String::new() }
+}
+
+/// Puts 20 files into the directory `source`, and `secret` into the file `token`.
+pub fn plant(source: &Path, token: &Path, secret: &str) {
+    for n in 0..20 {
+        fs::write(source.join(format!("file-{n}")), format!("{n}\n").repeat(500)).expect("a file to copy");
+    }
+    fs::write(token, secret).expect("a secret");
+}
+
+/// Files below `store` that hold the secret, a line each.
+pub fn tell_tales(store: &Path, secret: &str) -> String {
+    let grep = process::output(Command::new("grep").args(["-rlaF", secret]).arg(store));
+    String::from_utf8_lossy(&grep.stdout).into_owned()
 }
 
 /// The ids after `---> VERB "…"`.

@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use super::compression::{Compression, detect, plain};
 use super::environment::Environment;
 use super::oci::{self, blobs};
+use super::stoppable::{Stoppable, stopped};
 use super::{Fetch, FetchError, Request, docker};
 use crate::transfer::clone::clone_tree;
 use crate::transfer::unpack::{Kind, unpack};
@@ -72,7 +73,7 @@ fn from_place(path: &Path, tag: Option<&str>, request: &Request) -> Result<Envir
         clone_tree(path, &request.rootfs, None)?;
         return Ok(Environment::new());
     }
-    let open = || File::open(path).map(|file| oci::Stoppable::new(file, &request.cancel)).and_then(detect);
+    let open = || File::open(path).map(|file| Stoppable::new(file, &request.cancel)).and_then(detect);
     let (kind, from) = open().map_err(failed)?;
     let file = if kind == Compression::None {
         File::open(path).map_err(failed)?
@@ -85,9 +86,7 @@ fn from_place(path: &Path, tag: Option<&str>, request: &Request) -> Result<Envir
     };
     match blobs::Archive::open(file, path)? {
         Some(archive) => oci::fetch(&archive, path, tag, request),
-        None => {
-            unpacked(oci::Stoppable::new(File::open(path).map_err(failed)?, &request.cancel), path, request)
-        }
+        None => unpacked(Stoppable::new(File::open(path).map_err(failed)?, &request.cancel), path, request),
     }
 }
 
@@ -109,11 +108,6 @@ fn decompressed(mut from: impl Read, request: &Request) -> Result<File, FetchErr
     })?;
     file.rewind().map_err(failed)?;
     Ok(file)
-}
-
-/// What failed because it was stopped was stopped.
-pub(super) fn stopped(error: crate::transfer::TransferError, request: &Request) -> FetchError {
-    if request.cancel.is_cancelled() { FetchError::Cancelled } else { error.into() }
 }
 
 #[cfg(test)]

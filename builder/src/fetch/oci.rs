@@ -9,9 +9,8 @@ use serde_json::Value;
 
 use super::compression::{detect, plain};
 use super::environment::{self, Environment};
-use super::images::stopped;
+use super::stoppable::{Stoppable, stopped};
 use super::{FetchError, Request};
-use crate::sandbox::Cancel;
 use crate::transfer::unpack::{Kind, unpack};
 
 pub(super) mod blobs;
@@ -100,27 +99,6 @@ fn variables(config: &Value) -> Option<Environment> {
     let listed = config.pointer("/config/Env").and_then(Value::as_array);
     let pairs = listed.into_iter().flatten();
     pairs.map(|pair| environment::from_assignment(pair.as_str()?.as_bytes())).collect()
-}
-
-/// Fails once it is to stop.
-pub(super) struct Stoppable<'a, R> {
-    from: R,
-    cancel: &'a Cancel,
-}
-
-impl<'a, R> Stoppable<'a, R> {
-    pub(super) fn new(from: R, cancel: &'a Cancel) -> Self {
-        Self { from, cancel }
-    }
-}
-
-impl<R: Read> Read for Stoppable<'_, R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        if self.cancel.is_cancelled() {
-            return Err(io::Error::other("cancelled"));
-        }
-        self.from.read(buffer)
-    }
 }
 
 #[cfg(test)]

@@ -1,11 +1,10 @@
 //! Builders killed at random moments: the next one starts by itself, takes nothing that is unfinished, finds all that
 //! was finished, and leaves nothing behind.
 use std::fs;
-use std::process::Command;
 use std::time::Instant;
 
 use obuilder_tests::build::Ended;
-use obuilder_tests::killing::{Moments, ids, killed, kills};
+use obuilder_tests::killing::{Moments, ids, killed, kills, not_begun, plant, tell_tales};
 use obuilder_tests::{Build, process};
 
 use crate::can_build;
@@ -36,11 +35,8 @@ fn spec(build: &Build, n: u64) -> String {
 
 fn prepared() -> Build {
     let build = Build::new();
-    for n in 0..20 {
-        fs::write(build.source.join(format!("file-{n}")), format!("{n}\n").repeat(500)).unwrap();
-    }
     let token = build.scratch.path().join("token");
-    fs::write(&token, SECRET).unwrap();
+    plant(&build.source, &token, SECRET);
     let images = format!("--base-images={}", build.scratch.dir("images").display());
     build.with(images).with("--secret").with(format!("token:{}", token.display()))
 }
@@ -67,20 +63,13 @@ fn finished(build: &Build, n: u64, before: &Ended) {
     assert_eq!((doctor.code, doctor.stdout.as_str()), (Some(0), "nothing differs\n"), "{doctor:?}");
 }
 
-/// Files below the store that hold the secret.
-fn tell_tales(build: &Build) -> String {
-    let grep = process::output(Command::new("grep").args(["-rlaF", SECRET]).arg(&build.store));
-    String::from_utf8_lossy(&grep.stdout).into_owned()
-}
-
 #[test]
 fn a_builder_killed_at_any_moment_loses_nothing_spoils_nothing_and_leaves_nothing() {
     if !can_build() {
         return;
     }
     let build = prepared();
-    let nobody = Ended { code: None, stdout: String::new(), stderr: String::new() };
-    finished(&build, 0, &nobody);
+    finished(&build, 0, &not_begun());
     let began = Instant::now();
     build.run(&spec(&build, 1)).done();
     let limit = began.elapsed();
@@ -92,7 +81,7 @@ fn a_builder_killed_at_any_moment_loses_nothing_spoils_nothing_and_leaves_nothin
         eprintln!("{n}: killed after {moment:?}, with {} results saved", ids(&before, "saved as").len());
         finished(&build, n, &before);
     }
-    assert_eq!(tell_tales(&build), "");
+    assert_eq!(tell_tales(&build.store, SECRET), "");
     assert_eq!(build.left_behind(), NOTHING);
 }
 
@@ -102,16 +91,15 @@ fn a_store_command_killed_at_any_moment_leaves_a_store_that_is_whole() {
         return;
     }
     let build = prepared();
-    let nobody = Ended { code: None, stdout: String::new(), stderr: String::new() };
     let mut moments = Moments::new();
     for n in 0..kills(5, 15) {
-        finished(&build, n, &nobody);
+        finished(&build, n, &not_begun());
         for words in [&["clean"][..], &["doctor", "--repair"]] {
             let began = Instant::now();
             process::output(&mut build.store_command(&["ls"]));
             killed(&mut build.store_command(words), moments.next(3 * began.elapsed()));
         }
         // Whatever is left of the results must do.
-        finished(&build, n, &nobody);
+        finished(&build, n, &not_begun());
     }
 }

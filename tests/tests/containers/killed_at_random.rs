@@ -2,12 +2,11 @@
 //! finds all that was finished, and leaves nothing behind.
 use std::fs;
 use std::os::unix::fs::symlink;
-use std::process::Command;
 use std::time::Instant;
 
 use obuilder_tests::build::Ended;
 use obuilder_tests::containers::{cgroups_of, running_with};
-use obuilder_tests::killing::{Moments, ids, killed, kills};
+use obuilder_tests::killing::{Moments, ids, killed, kills, not_begun, plant, tell_tales};
 use obuilder_tests::{Containers, process};
 
 use crate::{NOTHING, can_build};
@@ -17,11 +16,8 @@ const SECRET: &str = "c0ffee-5ec2e8";
 
 fn prepared() -> Containers {
     let build = Containers::new();
-    for n in 0..20 {
-        fs::write(build.source.join(format!("file-{n}")), format!("{n}\n").repeat(500)).unwrap();
-    }
     let token = build.scratch.path().join("token");
-    fs::write(&token, SECRET).unwrap();
+    plant(&build.source, &token, SECRET);
     build.with("--secret").with(format!("token:{}", token.display()))
 }
 
@@ -76,8 +72,7 @@ fn a_builder_killed_at_any_moment_loses_nothing_spoils_nothing_and_leaves_nothin
         return;
     }
     let build = prepared();
-    let nobody = Ended { code: None, stdout: String::new(), stderr: String::new() };
-    finished(&build, 0, &nobody);
+    finished(&build, 0, &not_begun());
     let began = Instant::now();
     build.run(&spec(&build, 1)).done();
     let limit = began.elapsed();
@@ -92,7 +87,6 @@ fn a_builder_killed_at_any_moment_loses_nothing_spoils_nothing_and_leaves_nothin
         finished(&build, n, &before);
         assert!(process::eventually(|| cgroups_of(id).is_empty()), "{:?}", cgroups_of(id));
     }
-    let grep = process::output(Command::new("grep").args(["-rlaF", SECRET]).arg(&build.store));
-    assert_eq!(String::from_utf8_lossy(&grep.stdout), "");
+    assert_eq!(tell_tales(&build.store, SECRET), "");
     assert_eq!(build.left_behind(), NOTHING);
 }

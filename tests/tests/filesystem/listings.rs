@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::Command;
 
 use obuilder_tests::process::eventually;
-use obuilder_tests::{Mount, World, binary};
+use obuilder_tests::{Mount, User, World, binary};
 
 use crate::can_mount;
 
@@ -56,15 +56,13 @@ fn walk(point: &Path, look: bool) {
     }
 }
 
-/// The look-ups that a walk costs.
-fn look_ups_of_a_walk(look: bool) -> u64 {
+/// A world with a planted tree of the user, and its mount, which goes first when they are bound in this order.
+fn planted() -> (World, User, Mount) {
     let world = World::new();
     let (user, local) = world.resident(41_134);
     user.run(|| plant(&local));
     let mount = world.mount();
-    let before = look_ups(&mount);
-    user.run(|| walk(mount.point(), look));
-    look_ups(&mount) - before
+    (world, user, mount)
 }
 
 #[test]
@@ -72,7 +70,10 @@ fn who_looks_at_everything_is_spared_most_look_ups() {
     if !can_mount() {
         return;
     }
-    let look_ups = look_ups_of_a_walk(true);
+    let (_world, user, mount) = planted();
+    let before = look_ups(&mount);
+    user.run(|| walk(mount.point(), true));
+    let look_ups = look_ups(&mount) - before;
     assert!(look_ups < DIRS * FILES / 5, "{look_ups} look-ups of {} files", DIRS * FILES);
 }
 
@@ -81,10 +82,7 @@ fn who_reads_names_alone_has_nothing_looked_up() {
     if !can_mount() {
         return;
     }
-    let world = World::new();
-    let (user, local) = world.resident(41_134);
-    user.run(|| plant(&local));
-    let mount = world.mount();
+    let (_world, user, mount) = planted();
     user.run(|| walk(mount.point(), false));
     let nodes = nodes(&mount);
     assert!(nodes < DIRS + 20, "{nodes} nodes of {DIRS} directories");
@@ -95,10 +93,7 @@ fn what_was_looked_up_with_a_listing_is_forgotten_with_it() {
     if !can_mount() {
         return;
     }
-    let world = World::new();
-    let (user, local) = world.resident(41_134);
-    user.run(|| plant(&local));
-    let mount = world.mount();
+    let (_world, user, mount) = planted();
     user.run(|| walk(mount.point(), true));
     assert!(nodes(&mount) > DIRS * FILES, "{} nodes", nodes(&mount));
     // Each count of the kernel's has to be one of ours: a node counted once too often would stay.
