@@ -11,8 +11,9 @@ use crate::view::View;
 /// So many objects may be on their way into the root at once.
 const LEAVING: usize = 256;
 
-/// Below this many nodes, memory is not worth giving back.
-const SMALL: usize = 4096;
+/// Below this many nodes, memory is not worth giving back. Each that was left when it was given back last may have
+/// kept a page from going with the rest.
+const SMALL: usize = 256;
 
 #[derive(Debug, Default)]
 pub(super) struct Table {
