@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use fuser::{Config, Session, SessionACL};
+use nix::errno::Errno;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tracing::{info, warn};
 
@@ -156,8 +157,10 @@ pub fn remount(mountpoint: &Path, options: &Options) -> Result<(), MountError> {
     if platform::mounted_at(&path).is_none_or(|mounted| mounted.kind != MOUNT_TYPE) {
         return Err(MountError::NotMounted { mountpoint: path });
     }
-    platform::remount(&path, options)
-        .map_err(|source| MountError::Refused { mountpoint: path, source: source.into() })
+    platform::remount(&path, options).map_err(|source| match source {
+        Errno::EBUSY => MountError::Written { mountpoint: path },
+        source => MountError::Unchanged { mountpoint: path, source },
+    })
 }
 
 /// Serves each mount until it is taken away.

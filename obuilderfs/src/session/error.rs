@@ -74,6 +74,25 @@ pub enum MountError {
         /// Where one was expected.
         mountpoint: PathBuf,
     },
+    /// `mount(2)` answers `EBUSY` to a remount in this case only.
+    #[error(
+        "{} cannot be made read-only now: a file there is open for writing, or removed and still open; \
+         fuser -vm {} shows whose",
+        mountpoint.display(),
+        mountpoint.display()
+    )]
+    Written {
+        /// The mount point.
+        mountpoint: PathBuf,
+    },
+    /// The system refuses another change.
+    #[error("{} cannot be remounted: {}", mountpoint.display(), source.desc())]
+    Unchanged {
+        /// The mount point.
+        mountpoint: PathBuf,
+        /// The system's answer.
+        source: Errno,
+    },
     /// There is a mount of ours already, and it is stuck.
     #[error(transparent)]
     Silent(#[from] Silent),

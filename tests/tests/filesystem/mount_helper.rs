@@ -133,6 +133,20 @@ fn remount_changes_what_the_kernel_can_change_and_keeps_the_rest() {
 }
 
 #[test]
+fn a_mount_with_a_file_open_for_writing_is_not_made_read_only_and_says_why() {
+    if !require(&[Need::Root, Need::Fuse]) {
+        return;
+    }
+    let machine = Machine::with_helper();
+    machine.refuses(
+        "mount -t fuse.obuilderfs $B $M -o fallback=$F; exec 3>$M/open; exec mount -o remount,ro $M",
+        32,
+        "HERE/mnt cannot be made read-only now: a file there is open for writing, or removed and still open; \
+        fuser -vm HERE/mnt shows whose",
+    );
+}
+
+#[test]
 fn what_cannot_be_is_refused_in_the_words_and_codes_of_a_helper() {
     if !require(&[Need::Root, Need::Fuse]) {
         return;
