@@ -93,6 +93,9 @@ fn print(out: &mut impl Write, status: &Value) -> io::Result<()> {
         let kind = if view["private"] == true { "private" } else { "shared" };
         writeln!(out, "{uid:>10}  {kind:<8} {:<10} {}", text(&view["shows"]), text(&view["path"]))?;
     }
+    if let Some(omitted @ 1..) = status["views_omitted"].as_u64() {
+        writeln!(out, "and {omitted} older ones")?;
+    }
     writeln!(out, "\n{:<18}{:>12}{:>12}{:>14}", "request", "count", "mean µs", "longest µs")?;
     for request in status["requests"].as_array().into_iter().flatten() {
         let us = |field: &str| request[field].as_f64().unwrap_or(0.0) / 1000.0;

@@ -7,9 +7,12 @@ use crate::view::View;
 /// Its name; the prefix keeps it from everyone but root.
 pub(crate) const STATUS: &str = "trusted.obuilderfs.status";
 
+/// Bytes for the views. An attribute holds 64 KiB at the most (`XATTR_SIZE_MAX` in `linux/limits.h`).
+const VIEWS: usize = 48 * 1024;
+
 impl FileSystem {
     pub(super) fn status(&self) -> Vec<u8> {
-        let views: Vec<Value> = self.views.living().iter().map(|view| shown(view)).collect();
+        let (views, omitted) = self.shown_views();
         let requests: Vec<Value> = self
             .statistics
             .counts()
@@ -32,9 +35,23 @@ impl FileSystem {
             "open_files": self.files.len(),
             "open_directories": self.directories.len(),
             "views": views,
+            "views_omitted": omitted,
             "requests": requests,
         });
         status.to_string().into_bytes()
+    }
+
+    /// The latest views, as many as there is room for, and how many others there are.
+    fn shown_views(&self) -> (Vec<Value>, usize) {
+        let living = self.views.living();
+        let mut room = VIEWS;
+        let fits = |view: &Value| {
+            room = room.saturating_sub(view.to_string().len());
+            room > 0
+        };
+        let views: Vec<Value> = living.iter().rev().map(|view| shown(view)).take_while(fits).collect();
+        let omitted = living.len() - views.len();
+        (views.into_iter().rev().collect(), omitted)
     }
 }
 

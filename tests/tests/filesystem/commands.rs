@@ -82,6 +82,27 @@ fn status_tells_programs_the_same_in_one_object() {
 }
 
 #[test]
+fn status_has_room_for_the_latest_of_any_number_of_views() {
+    const USERS: u32 = 300;
+    if !can_mount() {
+        return;
+    }
+    let world = World::new();
+    let home = world.home(&format!("long-{}/home", "x".repeat(240)), &User::new(41_610));
+    let mount = world.mount();
+    for uid in 41_610..41_610 + USERS {
+        world.publish(uid, &home);
+        User::new(uid).run(|| fs::metadata(mount.point().join("none")).unwrap_err());
+    }
+    let said = status(mount.point());
+    assert!(said.contains(&format!("\n{:>10}  shared", 41_609 + USERS)), "{said}");
+    let shown = said.lines().filter(|line| line.contains("  shared   ")).count();
+    // The fallback is one, and older.
+    let older = USERS as usize + 1 - shown;
+    assert!(older > 0 && said.contains(&format!("\nand {older} older ones\n")), "{shown} of\n{said}");
+}
+
+#[test]
 fn status_and_enter_say_when_nothing_is_mounted() {
     if !can_mount() {
         return;
