@@ -15,8 +15,9 @@ use crate::platform;
 
 pub(crate) use crate::platform::{
     DirStream, EXEC_OPEN, Handle, HandleKey, O_DIRECT, chmod, chown, copy_range, create_nameless, fallocate,
-    get_xattr, handle_of, is_exec_open, link, list_xattrs, may_be_written, mknod, open_handle, open_to_ask,
-    readlink, remove_xattr, rename, reopen, seek, set_times, set_xattr, stat, stat_at, truncate, undisturbed,
+    get_xattr, handle_at, handle_of, is_exec_open, link, list_xattrs, may_be_written, mknod, open_handle,
+    open_to_ask, readlink, remove_xattr, rename, reopen, seek, set_times, set_xattr, stat, stat_at, truncate,
+    undisturbed,
 };
 
 /// A point in time; seconds may be negative.
@@ -85,6 +86,17 @@ pub(crate) struct DirEntry<'a> {
 /// As `openat(2)`.
 pub(crate) fn anchor(dir: BorrowedFd<'_>, name: &OsStr) -> Result<OwnedFd, Errno> {
     platform::open_plain(dir, name, platform::ANCHOR, 0)
+}
+
+/// The handle and the metadata of the entry `name` of `dir`; `None` if they may not be one object's.
+///
+/// # Errors
+/// As `statx(2)`.
+pub(crate) fn glance(dir: BorrowedFd<'_>, name: &OsStr) -> Result<Option<(Handle, Stat)>, Errno> {
+    let Some(handle) = handle_at(dir, name)? else { return Ok(None) };
+    let stat = stat_at(dir, name)?;
+    let same = handle.key().inode() == Some(stat.ino);
+    Ok(same.then_some((handle, stat)))
 }
 
 /// Anchors the object that is open as `fd`: what only names it does not count as an open for writing.

@@ -6,12 +6,12 @@
 //! it is passed on to the kernel before the look-up is answered, and the path is walked with fresh eyes. For
 //! paths that do not start at the mount point the queue is followed all the time, a moment behind.
 //!
-//! Passing on may have to wait for a directory's lock, which a process can hold while it waits for us. It is
-//! done by a thread of its own, and look-ups wait for it only for [`PATIENCE`].
-use std::io;
+//! To pass a name on may have to wait for a directory's lock, which a process can hold while it waits for us. It is
+//! done by a thread of its own, and look-ups wait for it only for [`PATIENCE`]. Most changes are not of names, or
+//! concern nothing that the kernel knows: those are dealt with where they are read.
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
@@ -23,7 +23,12 @@ use crate::platform::{Change, Watch};
 
 /// How long a look-up waits for changes to reach the kernel. Longer only if the directory that changed is being
 /// worked on right now, and then for ever if that work waits for the look-up.
-const PATIENCE: Duration = Duration::from_millis(20);
+const PATIENCE: Duration = Duration::from_millis(100);
+/// How long it waits for another one that reads the queue. That one tells the kernel of objects, which takes long only
+/// if the kernel is letting go of an object whose bytes it has asked us for, and then until somebody answers.
+const STUCK: Duration = Duration::from_secs(1);
+/// How long a change is told again and again to the kernel, which does not know yet of what has changed.
+const AT_LAST: Duration = Duration::from_secs(5);
 /// How long the queue is left alone after it was followed, so that a busy file system does not keep us busy.
 const REST: u16 = 5;
 
@@ -34,6 +39,10 @@ pub(crate) struct Changes {
     enabled: AtomicBool,
     /// What this process does counts too: see [`Changes::mind_own`].
     own: Arc<AtomicBool>,
+    /// How often reading the queue was begun.
+    reads: AtomicU64,
+    /// How often something was found in it.
+    lots: AtomicU64,
     batches: Mutex<Batches>,
     passed_on: Condvar,
     /// Wakes the thread that follows.
@@ -43,9 +52,21 @@ pub(crate) struct Changes {
 /// Changes read but not passed on, and how many lots of them were begun and finished.
 #[derive(Debug, Default)]
 struct Batches {
-    waiting: Vec<Change>,
+    /// Which reading of the queue was the last.
+    read: u64,
+    waiting: Vec<Untold>,
     begun: u64,
     done: u64,
+}
+
+/// A change that the kernel does not know of yet.
+#[derive(Debug)]
+pub(crate) struct Untold {
+    pub(crate) change: Change,
+    /// We made it, for one view; the kernel has to be told for others.
+    pub(crate) own: bool,
+    /// When it was read.
+    since: Instant,
 }
 
 impl Changes {
@@ -65,6 +86,8 @@ impl Changes {
             enabled: AtomicBool::new(watch.is_some()),
             watch,
             own: Arc::default(),
+            reads: AtomicU64::new(0),
+            lots: AtomicU64::new(0),
             batches: Mutex::default(),
             passed_on: Condvar::new(),
             wake: crate::platform::wake_pipe()?,
@@ -94,11 +117,35 @@ impl Changes {
         added.is_ok()
     }
 
-    /// Waits until the kernel knows of every change made before this call.
-    pub(crate) fn settle(&self) {
+    /// Whether there is a queue.
+    pub(crate) fn are_followed(&self) -> bool {
+        self.watch.is_some()
+    }
+
+    /// How often something was read from the queue. Whoever finds the same number before and after it has noted an
+    /// object can be sure that no change of it was passed over in between.
+    pub(crate) fn lots(&self) -> u64 {
+        self.lots.load(Ordering::SeqCst)
+    }
+
+    /// There was a change that nobody told of.
+    pub(crate) fn pass_over(&self) {
+        self.lots.fetch_add(1, Ordering::SeqCst);
+    }
+
+    /// Waits until the kernel knows of every change made before this call. `at_once` deals with a change without
+    /// waiting for anybody, if it can, and says whether it could; it is told whether the kernel knows of the change.
+    pub(crate) fn settle(&self, at_once: impl Fn(&Change, bool) -> bool) {
         let Some(watch) = &self.watch else { return };
-        let mut batches = self.batches.lock();
-        watch.drain(self.own.load(Ordering::Relaxed), |change| batches.waiting.push(change));
+        let begun = self.reads.load(Ordering::SeqCst);
+        let Some(mut batches) = self.batches.try_lock_for(STUCK) else {
+            debug!("changes cannot be read");
+            return;
+        };
+        // Who read the queue while we waited for the lock has most often seen what we have to see.
+        if batches.read <= begun {
+            self.read(watch, &mut batches, &at_once);
+        }
         let target = match (batches.waiting.is_empty(), batches.begun == batches.done) {
             (true, true) => return,
             (true, false) => batches.begun,
@@ -114,29 +161,28 @@ impl Changes {
         }
     }
 
-    /// Passes every change to `tell`, for as long as the process lives.
-    ///
-    /// # Errors
-    /// The thread cannot be started.
-    pub(crate) fn follow(self: &Arc<Self>, tell: impl Fn(&Change) + Send + 'static) -> io::Result<()> {
-        if self.watch.is_none() {
-            return Ok(());
-        }
-        let changes = Arc::clone(self);
-        let body = move || {
-            while changes.wait().is_ok() {
-                changes.pass_on(&tell);
+    /// Reads what is in the queue. What cannot be dealt with at once has to wait.
+    fn read(&self, watch: &Watch, batches: &mut Batches, at_once: &impl Fn(&Change, bool) -> bool) {
+        let number = self.reads.fetch_add(1, Ordering::SeqCst) + 1;
+        let begin = || _ = self.lots.fetch_add(1, Ordering::SeqCst);
+        watch.drain(begin, |change, own| {
+            if !at_once(&change, own && !self.own.load(Ordering::Relaxed)) {
+                batches.waiting.push(Untold { change, own, since: Instant::now() });
             }
-        };
-        std::thread::Builder::new().name("changes".to_owned()).spawn(body).map(drop)
+        });
+        batches.read = number;
     }
 
     /// Waits for a change or for somebody who waits for one.
-    fn wait(&self) -> Result<(), Errno> {
+    ///
+    /// # Errors
+    /// As `poll(2)`; `ENOENT` if changes cannot be followed.
+    pub(crate) fn wait(&self) -> Result<(), Errno> {
         let Some(watch) = &self.watch else { return Err(Errno::ENOENT) };
         let wake = || PollFd::new(self.wake.0.as_fd(), PollFlags::POLLIN);
         let events = PollFd::new(watch.fd(), PollFlags::POLLIN);
-        if poll(&mut [wake()], PollTimeout::from(REST)).unwrap_or(0) == 0 {
+        let rested = poll(&mut [wake()], PollTimeout::from(REST)).unwrap_or(0) == 0;
+        if rested && self.batches.lock().waiting.is_empty() {
             poll(&mut [wake(), events], PollTimeout::NONE)
                 .or_else(|e| if e == Errno::EINTR { Ok(0) } else { Err(e) })?;
         }
@@ -144,16 +190,69 @@ impl Changes {
         Ok(())
     }
 
-    fn pass_on(&self, tell: &impl Fn(&Change)) {
+    /// Passes every change there is to `at_once`, or else to `tell`, which may try until the time it is given and says
+    /// whether the kernel knows of the change. If not, it is told again with those that come next.
+    pub(crate) fn pass_on(
+        &self,
+        at_once: impl Fn(&Change, bool) -> bool,
+        tell: impl Fn(&Untold, Instant) -> bool,
+    ) {
         let Some(watch) = &self.watch else { return };
         let (lot, number) = {
             let mut batches = self.batches.lock();
-            watch.drain(self.own.load(Ordering::Relaxed), |change| batches.waiting.push(change));
+            self.read(watch, &mut batches, &at_once);
             batches.begun += 1;
             (std::mem::take(&mut batches.waiting), batches.begun)
         };
-        lot.iter().for_each(tell);
-        self.batches.lock().done = number;
+        let until = Instant::now() + PATIENCE;
+        let stays = |untold: &Untold| !tell(untold, until) && untold.since.elapsed() < AT_LAST;
+        let untold: Vec<Untold> = lot.into_iter().filter(stays).collect();
+        let mut batches = self.batches.lock();
+        batches.waiting.extend(untold);
+        batches.done = number;
         self.passed_on.notify_all();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_look_up_does_not_wait_for_ever_for_another_that_reads_the_queue() {
+        let changes = Changes::new(true).unwrap();
+        if !changes.are_followed() {
+            assert!(std::env::var_os("CI").is_none(), "needs root and fanotify");
+            eprintln!("skipped: a_look_up_does_not_wait_for_ever_for_another_that_reads_the_queue");
+            return;
+        }
+        let reads = changes.batches.lock();
+        let settled = std::thread::scope(|scope| scope.spawn(|| changes.settle(|_, _| true)).join());
+        assert!(settled.is_ok());
+        drop(reads);
+    }
+
+    #[test]
+    fn what_the_kernel_could_not_be_told_is_told_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let changes = Changes::new(true).unwrap();
+        let watched = std::fs::File::open(dir.path()).unwrap();
+        if !changes.cover(watched.as_fd()) {
+            assert!(std::env::var_os("CI").is_none(), "needs root and a file system that can be watched");
+            eprintln!("skipped: what_the_kernel_could_not_be_told_is_told_again");
+            return;
+        }
+        std::fs::write(dir.path().join("made"), "").unwrap();
+        let told = |knows: bool| {
+            let made = std::cell::Cell::new(0);
+            let tell = |untold: &Untold, _| {
+                let is_made = matches!(&untold.change, Change::Name(_, name) if name == "made");
+                made.set(made.get() + usize::from(is_made));
+                knows || !is_made
+            };
+            changes.pass_on(|_, _| false, tell);
+            made.get()
+        };
+        assert_eq!([told(false), told(false), told(true), told(true)], [1, 1, 1, 0]);
     }
 }

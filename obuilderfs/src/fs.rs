@@ -6,6 +6,7 @@ mod coherence;
 mod control;
 mod data;
 mod directories;
+mod first_names;
 mod handles;
 mod nameless;
 mod namespace;
@@ -42,6 +43,7 @@ use directories::OpenDir;
 pub(crate) use status::STATUS;
 
 use control::Tokens;
+use first_names::FirstNames;
 use handles::Handles;
 use shares::Shares;
 use walkers::Walkers;
@@ -78,6 +80,7 @@ pub(crate) struct FileSystem {
     walkers: Walkers,
     /// Tasks on their way into the root.
     movers: Mutex<VecDeque<root::Mover>>,
+    first_names: FirstNames,
     shared: Lifetimes,
     changes: Arc<Changes>,
     kernel: OnceLock<Kernel>,
@@ -112,8 +115,8 @@ pub(crate) enum Lookup {
 struct Place {
     view: Arc<View>,
     dir: Arc<OwnedFd>,
-    /// The mount point itself, which all views share.
-    at_root: bool,
+    /// If it is the mount point, which all views share: the metadata of what this view shows there.
+    root: Option<Stat>,
     /// Names that change in it become known.
     covered: bool,
 }
@@ -127,6 +130,7 @@ impl FileSystem {
         descriptors: Descriptors,
     ) -> Self {
         changes.mind_own(views.overlapping());
+        let first_names = FirstNames::new(views.watched_scoreboard(|directory| changes.cover(directory)));
         Self {
             views,
             nodes: Nodes::new(descriptors.recent),
@@ -136,6 +140,7 @@ impl FileSystem {
             tokens: Tokens::default(),
             walkers: Walkers::default(),
             movers: Mutex::default(),
+            first_names,
             shared,
             changes: Arc::new(changes),
             kernel: OnceLock::new(),
@@ -163,8 +168,8 @@ impl FileSystem {
             ROOT => {
                 let view = self.views.of(caller.uid)?;
                 let covered = view.cover(|home| self.changes.cover(home));
-                let dir = view.root()?;
-                Ok(Place { view, dir, at_root: true, covered })
+                let (dir, stat) = view.root_now()?;
+                Ok(Place { view, dir, root: Some(stat), covered })
             }
             CONTROL => Err(Errno::EPERM),
             id => {
@@ -174,7 +179,7 @@ impl FileSystem {
                 let fresh = covered || node.view.private || self.shared.name.is_zero();
                 let gone = |e| if e == Errno::ESTALE && fresh { Errno::ENOENT } else { e };
                 let dir = self.nodes.anchor(&node).map_err(gone)?;
-                Ok(Place { view: Arc::clone(&node.view), dir, at_root: false, covered })
+                Ok(Place { view: Arc::clone(&node.view), dir, root: None, covered })
             }
         }
     }
@@ -201,18 +206,55 @@ impl FileSystem {
 
     /// Looks `name` up in `place` with the rights the thread has, and counts it.
     fn entry(&self, place: &Place, name: &OsStr) -> Result<Entry, Errno> {
-        let anchor = backing::anchor(place.dir.as_fd(), name)?;
-        let stat = backing::stat(anchor.as_fd())?;
-        let node = self.nodes.found(&place.view, anchor, &stat, self.found_in(place))?;
-        if place.at_root {
+        let (node, stat) = match self.found_again(place, name)? {
+            Some(known) => known,
+            None => self.found_as(place, backing::anchor(place.dir.as_fd(), name)?)?,
+        };
+        if place.at_root() {
             place.view.note_first_name(name);
         }
         Ok(self.entry_of(&node, &stat, place))
     }
 
+    /// The node of the object under `name` in `place`, and its metadata, if it is known there already.
+    fn found_again(&self, place: &Place, name: &OsStr) -> Result<Option<(Arc<Node>, Stat)>, Errno> {
+        // A name that the kernel may keep is hardly ever asked for twice.
+        if self.found_in(place) == Where::Kept {
+            return Ok(None);
+        }
+        let lots = self.changes.lots();
+        let Some((handle, stat)) = backing::glance(place.dir.as_fd(), name)? else { return Ok(None) };
+        let Some(node) = self.nodes.found_again(&place.view, &handle, &stat, place.at_root()) else {
+            return Ok(None);
+        };
+        if self.is_fresh(place, lots) {
+            return Ok(Some((node, stat)));
+        }
+        self.nodes.forget(node.id, 1);
+        Ok(None)
+    }
+
+    /// The node of the object `anchor` holds, found in `place`, and its metadata.
+    fn found_as(&self, place: &Place, anchor: OwnedFd) -> Result<(Arc<Node>, Stat), Errno> {
+        let lots = self.changes.lots();
+        let stat = backing::stat(anchor.as_fd())?;
+        let node = self.nodes.found(&place.view, anchor, &stat, self.found_in(place))?;
+        if self.is_fresh(place, lots) {
+            return Ok((node, stat));
+        }
+        let again = self.nodes.anchor(&node).and_then(|anchor| backing::stat(anchor.as_fd()));
+        Ok((Arc::clone(&node), again.inspect_err(|_| self.nodes.forget(node.id, 1))?))
+    }
+
+    /// Whether what was seen of an object in `place` since `lots` is what its node, which is known by now, has to
+    /// tell. A change that was read meanwhile may have been this object's, and then there was no node to tell of it.
+    fn is_fresh(&self, place: &Place, lots: u64) -> bool {
+        !place.covered || self.changes.lots() == lots
+    }
+
     /// What a look-up in `place` means to the node found.
     fn found_in(&self, place: &Place) -> Where {
-        match place.at_root {
+        match place.at_root() {
             true => Where::Root,
             false if self.lifetimes(&place.view, place.covered).name.is_zero() => Where::Asked,
             false => Where::Kept,
@@ -224,7 +266,7 @@ impl FileSystem {
         Entry {
             attributes: self.shown(node, stat),
             // The same name means another object to the next uid.
-            name_lifetime: if place.at_root || !node.may_be_kept() { Duration::ZERO } else { lifetime },
+            name_lifetime: if place.at_root() || !node.may_be_kept() { Duration::ZERO } else { lifetime },
         }
     }
 

@@ -78,6 +78,7 @@ impl Requests {
                 reply.created_passthrough(&lifetime, &attributes, GENERATION, handle, flags, &backing);
             }
             None => {
+                node.note_cached();
                 let flags = convert::cached_open(node.view.private);
                 reply.created(&lifetime, &attributes, GENERATION, handle, flags);
             }
@@ -297,7 +298,10 @@ impl Filesystem for Requests {
             Some(backing) => {
                 reply.opened_passthrough(FileHandle(handle), FopenFlags::FOPEN_NOFLUSH, &backing);
             }
-            None => reply.opened(FileHandle(handle), convert::cached_open(node.view.private)),
+            None => {
+                node.note_cached();
+                reply.opened(FileHandle(handle), convert::cached_open(node.view.private));
+            }
         }
     }
 

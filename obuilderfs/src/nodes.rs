@@ -8,16 +8,20 @@
 //! cannot are kept in a table of their own.
 //!
 //! Lock order: the table, then a node's descriptor, then the recently used.
+mod node;
+mod numbers;
 mod recent;
 mod table;
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 
 use nix::errno::Errno;
-use parking_lot::{Mutex, RwLock};
+use parking_lot::RwLock;
 
+pub(crate) use self::node::Node;
+use self::numbers::Numbers;
 use self::recent::Recent;
 use self::table::Table;
 use crate::backing::{self, Handle, HandleKey, Stat};
@@ -30,6 +34,7 @@ pub(crate) const CONTROL: u64 = 2;
 
 /// Bits of a node id that hold the object's inode number; the view's number stands above them.
 const INODE_BITS: u32 = 44;
+const INODES: u64 = (1 << INODE_BITS) - 1;
 /// Set in ids that are merely counted, for objects whose number does not fit or is taken.
 const COUNTED: u64 = 1 << 63;
 
@@ -46,128 +51,11 @@ pub(crate) enum Where {
     Nowhere,
 }
 
-/// One object of one view.
-#[derive(Debug)]
-pub(crate) struct Node {
-    pub(crate) id: u64,
-    pub(crate) view: Arc<View>,
-    handle: Option<Handle>,
-    lookups: AtomicU64,
-    fd: Mutex<Option<Arc<OwnedFd>>>,
-    /// The descriptor must stay: there is no other way to the object.
-    pinned: AtomicBool,
-    used: AtomicBool,
-    /// Open files through which it can be mapped for writing.
-    mappers: AtomicU32,
-    /// One of them was closed, and a mapping may have stayed.
-    left_mapped: AtomicBool,
-    /// The kernel may keep a name of it below the root.
-    kept: AtomicBool,
-    /// It was found in the root, where no name may be kept.
-    in_root: AtomicBool,
-    /// The object has another node now.
-    outdated: AtomicBool,
-}
-
-impl Node {
-    /// Whether its names may be kept, those in the root aside.
-    pub(crate) fn may_be_kept(&self) -> bool {
-        !self.in_root.load(Ordering::Relaxed)
-    }
-
-    /// Whether the object has another node, through which it may change without a word to this one.
-    pub(crate) fn is_outdated(&self) -> bool {
-        self.outdated.load(Ordering::Relaxed)
-    }
-
-    /// Notes where a look-up has found it. In the root a directory must not be one that is kept under a name
-    /// below: the kernel has one entry for a directory, and moves it. Says whether the node can be used.
-    fn found(&self, place: Where, is_dir: bool) -> bool {
-        match place {
-            Where::Root if is_dir && self.kept.load(Ordering::Relaxed) => {
-                self.outdated.store(true, Ordering::Relaxed);
-            }
-            Where::Root => self.in_root.store(true, Ordering::Relaxed),
-            Where::Kept if self.may_be_kept() => self.kept.store(true, Ordering::Relaxed),
-            Where::Kept | Where::Asked | Where::Nowhere => {}
-        }
-        !self.is_outdated()
-    }
-
-    /// It was opened so that it can be mapped for writing.
-    pub(crate) fn opened_for_mapping(&self) {
-        self.mappers.fetch_add(1, Ordering::Relaxed);
-    }
-
-    /// Such an open file is gone. Its mappings are not, if the kernel reads and writes the file by itself.
-    pub(crate) fn closed_for_mapping(&self) {
-        self.left_mapped.store(true, Ordering::Release);
-        self.mappers.fetch_sub(1, Ordering::Release);
-    }
-
-    /// Whether somebody may be writing to it through memory, of which nobody is told.
-    pub(crate) fn may_be_mapped(&self) -> bool {
-        self.mappers.load(Ordering::Acquire) > 0 || self.left_mapped.load(Ordering::Acquire)
-    }
-
-    /// Finds out whether a mapping has stayed, where one may have: `is_written` says whether anybody can write to
-    /// the file at all. True if the last one is gone since this was asked.
-    pub(crate) fn lost_mappings(&self, is_written: impl FnOnce() -> bool) -> bool {
-        // Taken away first: whoever closes it while we ask sets it again.
-        if self.mappers.load(Ordering::Acquire) > 0 || !self.left_mapped.swap(false, Ordering::AcqRel) {
-            return false;
-        }
-        let stays = is_written();
-        if stays {
-            self.left_mapped.store(true, Ordering::Release);
-        }
-        !stays
-    }
-
-    /// Where the object lies: a number for the mount, or for the view where mounts cannot be told apart.
-    pub(crate) fn volume(&self) -> u64 {
-        let by_view = || 1 << 32 | u64::from(self.view.index());
-        self.handle.as_ref().map_or_else(by_view, |handle| u64::from(handle.mount().cast_unsigned()))
-    }
-
-    /// Whether this is the object with that handle. Without handles the node's descriptor keeps the object, and
-    /// with it the number, from being used again.
-    fn is(&self, stat: &Stat, handle: Option<&Handle>) -> bool {
-        if self.handle.is_some() || handle.is_some() {
-            return self.handle.as_ref() == handle;
-        }
-        let fd = self.fd.lock().clone();
-        let own = fd.and_then(|fd| backing::stat(fd.as_fd()).ok());
-        own.is_some_and(|own| (own.dev, own.ino) == (stat.dev, stat.ino))
-    }
-
-    fn has_key(&self, key: &HandleKey) -> bool {
-        self.handle.as_ref().is_some_and(|handle| handle.has_key(key))
-    }
-
-    /// Whether changes of the object by others become known: then the kernel may keep what it was told.
-    pub(crate) fn is_covered(&self) -> bool {
-        self.id & COUNTED == 0 && self.handle.as_ref().is_some_and(|handle| self.view.covers(handle))
-    }
-
-    /// Whether it was used since this was asked last.
-    fn was_used(&self) -> bool {
-        self.used.swap(false, Ordering::Relaxed)
-    }
-
-    /// Gives the descriptor up, unless it must stay.
-    fn close(&self) {
-        let mut fd = self.fd.lock();
-        if !self.pinned.load(Ordering::Relaxed) {
-            *fd = None;
-        }
-    }
-}
-
 /// All nodes the kernel knows.
 #[derive(Debug)]
 pub(crate) struct Nodes {
     table: RwLock<Table>,
+    numbers: Numbers,
     recent: Recent,
 }
 
@@ -175,13 +63,13 @@ pub(crate) struct Nodes {
 pub(crate) fn usual_id(view: &View, ino: u64) -> u64 {
     let view = u64::from(view.index()) << INODE_BITS;
     // Numbers that do not fit are folded: such an object gets a counted id when it is looked up.
-    view | (ino & ((1 << INODE_BITS) - 1))
+    view | (ino & INODES)
 }
 
 impl Nodes {
     /// Keeps at most `descriptors` of recently used nodes.
     pub(crate) fn new(descriptors: usize) -> Self {
-        Self { table: RwLock::default(), recent: Recent::new(descriptors) }
+        Self { table: RwLock::default(), numbers: Numbers::default(), recent: Recent::new(descriptors) }
     }
 
     /// The node `id`.
@@ -190,6 +78,24 @@ impl Nodes {
     /// `ESTALE` if the kernel was never told of it.
     pub(crate) fn get(&self, id: u64) -> Result<Arc<Node>, Errno> {
         self.table.read().get(id).cloned().ok_or(Errno::ESTALE)
+    }
+
+    /// The node of the object with that handle in `view`, counted once more, if it is known and may be found like
+    /// that, in the root or where nothing is kept.
+    pub(crate) fn found_again(
+        &self,
+        view: &View,
+        handle: &Handle,
+        stat: &Stat,
+        at_root: bool,
+    ) -> Option<Arc<Node>> {
+        // Shared: look-ups are taken back under the exclusive lock alone.
+        let table = self.table.read();
+        let usable =
+            |node: &&Arc<Node>| if at_root { node.is_first(stat.is_dir()) } else { !node.is_outdated() };
+        let node = table.known(view, stat, Some(handle)).filter(usable)?;
+        node.lookups.fetch_add(1, Ordering::Relaxed);
+        Some(Arc::clone(node))
     }
 
     /// The node of the object `anchor` holds in `view`, counted once more. `place`: where it was found.
@@ -213,20 +119,14 @@ impl Nodes {
         }
         let in_root = place == Where::Root || known.is_some() || table.is_leaving(view, stat);
         let pinned = handle.is_none() || place == Where::Nowhere;
-        let node = Arc::new(Node {
-            id: table.new_id(view, stat),
-            view: Arc::clone(view),
-            handle,
-            lookups: AtomicU64::new(1),
-            fd: Mutex::new(Some(Arc::new(anchor))),
-            pinned: AtomicBool::new(pinned),
-            used: AtomicBool::new(false),
-            mappers: AtomicU32::new(0),
-            left_mapped: AtomicBool::new(false),
-            kept: AtomicBool::new(place == Where::Kept && !in_root),
-            in_root: AtomicBool::new(in_root),
-            outdated: AtomicBool::new(false),
-        });
+        let id = table.new_id(view, stat);
+        // One that is counted is found by where it lies.
+        let told = id & COUNTED == 0 || stat.dev == view.device();
+        let node = Node::new((id, view), (handle, anchor), (pinned, told));
+        node.in_root.store(in_root, Ordering::Relaxed);
+        node.kept.store(place == Where::Kept && !in_root, Ordering::Relaxed);
+        let node = Arc::new(node);
+        node.number().into_iter().for_each(|ino| self.numbers.add(ino));
         table.insert(Arc::clone(&node));
         drop(table);
         if !pinned {
@@ -274,6 +174,18 @@ impl Nodes {
         }
     }
 
+    /// Counts one more look-up of `node` in the root, if the kernel knows it still and it may be used there. Says
+    /// whether it did.
+    pub(crate) fn count_first(&self, node: &Arc<Node>) -> bool {
+        // Shared, as in `found_again`. A directory that is kept below by now must be found anew.
+        let table = self.table.read();
+        let counts = table.get(node.id).is_some_and(|known| Arc::ptr_eq(known, node)) && node.is_first(true);
+        if counts {
+            node.lookups.fetch_add(1, Ordering::Relaxed);
+        }
+        counts
+    }
+
     /// Counts one more look-up of the node `id`, if the kernel knows it still.
     pub(crate) fn count(&self, id: u64) -> Option<Arc<Node>> {
         let table = self.table.write();
@@ -292,15 +204,30 @@ impl Nodes {
         }
     }
 
-    /// The node of the object with that handle in `view`, unless its id is merely counted.
-    pub(crate) fn by_handle(&self, view: &View, handle: &HandleKey) -> Option<Arc<Node>> {
+    /// False if no node has the inode number in that handle.
+    pub(crate) fn may_know(&self, handle: &HandleKey) -> bool {
+        handle.inode().is_some_and(|ino| self.numbers.may_hold(ino))
+    }
+
+    /// The nodes of the object with that handle in `views`, of which changes by others are told.
+    pub(crate) fn by_handle(&self, views: &[Arc<View>], handle: &HandleKey) -> Vec<Arc<Node>> {
+        let Some(ino) = handle.inode() else { return Vec::new() };
         let table = self.table.read();
-        table.get(usual_id(view, handle.inode()?)).filter(|node| node.has_key(handle)).cloned()
+        // The usual id may still be that of an object that is gone, and whose number was taken.
+        let ids = |view: &Arc<View>| [Some(usual_id(view, ino)), table.counted(view, ino)];
+        let known = views.iter().flat_map(ids).flatten().filter_map(|id| table.get(id));
+        known.filter(|node| node.has_key(handle)).cloned().collect()
+    }
+
+    /// Whether the kernel was told of the node `id` and has not let go of it.
+    pub(crate) fn is_known(&self, id: u64) -> bool {
+        self.table.read().get(id).is_some()
     }
 
     /// Takes back `count` look-ups; at none left the node is gone.
     pub(crate) fn forget(&self, id: u64, count: u64) {
         let gone = self.table.write().forget(id, count);
+        gone.iter().filter_map(|node| node.number()).for_each(|ino| self.numbers.remove(ino));
         // The last reference may close descriptors: not under the lock.
         drop(gone);
     }

@@ -5,7 +5,7 @@
 //! neither, and a replaced link is a new view even when it points at the same path.
 use std::fs;
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -129,6 +129,11 @@ impl Scoreboard {
     /// The canonical path it was opened by.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// The directory.
+    pub(crate) fn directory(&self) -> BorrowedFd<'_> {
+        self.dir.as_fd()
     }
 
     /// Checks owner and mode again: the directory itself, and that none above it lets others replace it.

@@ -15,6 +15,9 @@ use parking_lot::{Mutex, RwLock};
 use crate::backing::{self, Handle, Stat, Time};
 use crate::caller::as_daemon;
 
+/// So many first-level names are noted of a view. Others are let go with whatever nobody uses.
+const FIRST_NAMES: usize = 4096;
+
 /// A tree, and how its owner is shown.
 #[derive(Debug)]
 pub(crate) struct View {
@@ -102,6 +105,11 @@ impl View {
         self.index.number
     }
 
+    /// The device that holds the home.
+    pub(crate) fn device(&self) -> u64 {
+        self.lineage.first().map_or(0, |home| home.0)
+    }
+
     /// Whether one of the two homes is the other or lies in it.
     pub(crate) fn overlaps(&self, other: &Self) -> bool {
         let lies_in = |inner: &Self, outer: &Self| {
@@ -138,17 +146,22 @@ impl View {
     /// # Errors
     /// It is missing or no directory.
     pub(crate) fn root(&self) -> Result<Arc<OwnedFd>, Errno> {
+        if self.whose.subdirectory.is_none() { Ok(Arc::clone(&self.home)) } else { Ok(self.root_now()?.0) }
+    }
+
+    /// The same, and its metadata.
+    ///
+    /// # Errors
+    /// As [`View::root`].
+    pub(crate) fn root_now(&self) -> Result<(Arc<OwnedFd>, Stat), Errno> {
         let Some(subdirectory) = self.whose.subdirectory.as_deref() else {
-            return Ok(Arc::clone(&self.home));
+            return Ok((Arc::clone(&self.home), backing::stat(self.home.as_fd())?));
         };
         as_daemon(|| {
-            let now =
-                nix::sys::stat::fstatat(&*self.home, subdirectory, nix::fcntl::AtFlags::AT_SYMLINK_NOFOLLOW)?;
-            #[allow(clippy::unnecessary_cast, trivial_numeric_casts)]
-            let identity = (now.st_dev as u64, now.st_ino as u64);
+            let now = backing::stat_at(self.home.as_fd(), OsStr::new(subdirectory))?;
             let mut local = self.local.lock();
-            if let Some(known) = local.as_ref().filter(|known| known.identity == identity) {
-                return Ok(Arc::clone(&known.fd));
+            if let Some(known) = local.as_ref().filter(|known| known.identity == (now.dev, now.ino)) {
+                return Ok((Arc::clone(&known.fd), now));
             }
             let fd = Arc::new(backing::anchor(self.home.as_fd(), OsStr::new(subdirectory))?);
             let stat = backing::stat(fd.as_fd())?;
@@ -156,34 +169,32 @@ impl View {
                 return Err(Errno::ENOTDIR);
             }
             *local = Some(Local { fd: Arc::clone(&fd), identity: (stat.dev, stat.ino) });
-            Ok(fd)
+            Ok((fd, stat))
         })
     }
 
-    /// Whether mode and ACL of `root`, as [`View::root`] gave it, let everybody look names up in it.
-    ///
-    /// # Errors
-    /// As `stat(2)`.
-    pub(crate) fn lets_everyone_search(&self, root: BorrowedFd<'_>) -> Result<bool, Errno> {
-        let stat = backing::stat(root)?;
+    /// Whether mode and ACL of `root`, as [`View::root_now`] gave it with its metadata, let everybody look names up
+    /// in it.
+    pub(crate) fn lets_everyone_search(&self, root: BorrowedFd<'_>, stat: &Stat) -> bool {
         if stat.mode & 0o111 != 0o111 {
-            return Ok(false);
+            return false;
         }
         let now = Some((stat.ino, stat.ctime));
         if *self.searchable.lock() == now {
-            return Ok(true);
+            return true;
         }
         if as_daemon(|| backing::get_xattr(root, OsStr::new("system.posix_acl_access"))).is_ok() {
-            return Ok(false);
+            return false;
         }
         *self.searchable.lock() = now;
-        Ok(true)
+        true
     }
 
     /// The kernel is told of this name in the root.
     pub(crate) fn note_first_name(&self, name: &OsStr) {
         let mut names = self.first_names.lock();
-        if !names.contains(name) {
+        // A user may try any number of names.
+        if names.len() < FIRST_NAMES && !names.contains(name) {
             names.insert(name.to_owned());
         }
     }

@@ -1,6 +1,7 @@
 //! Which view each uid has now, by the scoreboard.
 use std::collections::HashMap;
-use std::os::fd::OwnedFd;
+use std::ffi::OsString;
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
@@ -9,6 +10,7 @@ use nix::errno::Errno;
 use parking_lot::{Mutex, RwLock};
 use tracing::warn;
 
+use crate::backing::{self, HandleKey};
 use crate::caller::as_daemon;
 use crate::platform;
 use crate::scoreboard::{Link, LinkIdentity, Scoreboard};
@@ -24,6 +26,8 @@ pub(crate) struct Views {
     mountpoints: Vec<PathBuf>,
     fallback: Arc<View>,
     current: RwLock<HashMap<u32, Current>>,
+    /// Views that a look-up found to be out of date.
+    displaced: Mutex<Vec<Weak<View>>>,
     /// Every view that somebody still uses.
     living: Mutex<Vec<Weak<View>>>,
     /// One tree may be seen in more than one of them, or through another mount of this process.
@@ -61,8 +65,29 @@ impl Views {
             overlapping: Arc::new(AtomicBool::new(mountpoints.len() > 1)),
             fallback,
             current: RwLock::default(),
+            displaced: Mutex::default(),
             numbers,
         })
+    }
+
+    /// The scoreboard's handle, if `cover` can watch the file system that holds it.
+    pub(crate) fn watched_scoreboard(&self, cover: impl FnOnce(BorrowedFd<'_>) -> bool) -> Option<HandleKey> {
+        let directory = self.scoreboard.directory();
+        let handle = backing::handle_of(directory).ok()??;
+        cover(directory).then(|| handle.key())
+    }
+
+    /// The handle of `uid`'s link; `None` without one.
+    ///
+    /// # Errors
+    /// As `name_to_handle_at(2)`.
+    pub(crate) fn link(&self, uid: u32) -> Result<Option<HandleKey>, Errno> {
+        let link = OsString::from(uid.to_string());
+        match backing::handle_at(self.scoreboard.directory(), &link) {
+            Ok(handle) => Ok(handle.map(|handle| handle.key())),
+            Err(Errno::ENOENT) => Ok(None),
+            Err(e) => Err(e),
+        }
     }
 
     /// The scoreboard's directory.
@@ -79,7 +104,7 @@ impl Views {
         let known = self.current.read().get(&uid).cloned();
         let Some(link) = link else {
             if known.is_some() {
-                self.current.write().remove(&uid);
+                self.displace(self.current.write().remove(&uid));
             }
             return Ok(Arc::clone(&self.fallback));
         };
@@ -106,11 +131,12 @@ impl Views {
         if let (Err(errno), false) = (&opened, logged) {
             warn!(uid, target = %link.target.display(), "link not usable: {}", errno.desc());
         }
-        current.insert(uid, Current { link: link.identity, view: opened.clone() });
+        self.displace(current.insert(uid, Current { link: link.identity, view: opened.clone() }));
         opened.inspect(|view| self.note(view))
     }
 
-    /// Takes the views out whose link is no longer the one they were made by. Nobody gets them from now on.
+    /// Takes the views out whose link is no longer the one they were made by, with those that look-ups have taken out
+    /// since the last time. Nobody gets them from now on.
     pub(crate) fn retire(&self) -> Vec<Arc<View>> {
         let mut current = self.current.write();
         let gone = |uid: &u32, known: &Current| {
@@ -118,7 +144,14 @@ impl Views {
         };
         let uids: Vec<u32> =
             current.iter().filter(|(uid, known)| gone(uid, known)).map(|(uid, _)| *uid).collect();
-        uids.iter().filter_map(|uid| current.remove(uid)).filter_map(|known| known.view.ok()).collect()
+        uids.iter().for_each(|uid| self.displace(current.remove(uid)));
+        std::mem::take(&mut *self.displaced.lock()).iter().filter_map(Weak::upgrade).collect()
+    }
+
+    fn displace(&self, known: Option<Current>) {
+        let mut displaced = self.displaced.lock();
+        displaced.retain(|view| view.strong_count() > 0);
+        displaced.extend(known.and_then(|known| known.view.ok()).as_ref().map(Arc::downgrade));
     }
 
     fn note(&self, view: &Arc<View>) {
@@ -134,6 +167,12 @@ impl Views {
     /// Set as long as the same thing may be seen in two views.
     pub(crate) fn overlapping(&self) -> Arc<AtomicBool> {
         Arc::clone(&self.overlapping)
+    }
+
+    /// Whether new look-ups get it.
+    pub(crate) fn is_current(&self, view: &Arc<View>) -> bool {
+        let is = |known: &Current| known.view.as_ref().is_ok_and(|current| Arc::ptr_eq(current, view));
+        Arc::ptr_eq(view, &self.fallback) || self.current.read().values().any(is)
     }
 
     /// Every view that somebody still uses.
@@ -177,5 +216,40 @@ impl Views {
     #[cfg(test)]
     pub(crate) fn fallback(&self) -> &Arc<View> {
         &self.fallback
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    #[test]
+    fn a_view_whose_link_was_replaced_is_retired_whoever_noticed_first() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = |name: &str| dir.path().join(name);
+        for home in ["fallback", "first", "second"] {
+            fs::create_dir_all(path(home).join("local")).unwrap();
+        }
+        let board = || Scoreboard::create(&path("board")).unwrap();
+        let fallback = fs::File::open(path("fallback")).unwrap();
+        let views = Views::new(board(), Some("local".into()), &[], (dir.path(), fallback.into())).unwrap();
+        let retired = || views.retire().iter().map(|view| view.whose.path.clone()).collect::<Vec<_>>();
+        board().publish(1000, &path("first")).unwrap();
+        let first = views.of(1000).unwrap();
+        assert!(retired().is_empty());
+        board().publish(1000, &path("second")).unwrap();
+        let second = views.of(1000).unwrap();
+        assert_eq!(retired(), [path("first")], "a look-up noticed");
+        board().retract(1000).unwrap();
+        assert!(Arc::ptr_eq(&views.of(1000).unwrap(), views.fallback()));
+        assert_eq!(retired(), [path("second")], "a look-up noticed that it is gone");
+        board().publish(1000, &path("first")).unwrap();
+        let again = views.of(1000).unwrap();
+        board().retract(1000).unwrap();
+        assert_eq!(retired(), [path("first")], "nobody noticed");
+        assert!(retired().is_empty(), "once is enough");
+        drop((first, second, again));
     }
 }

@@ -1,7 +1,7 @@
 //! `.obuilderfs`, the directory through which root enters private views: `<uid>-<token>` is that uid's home in
 //! a view of its own, with node ids of its own, pinned to the link as it was when the token was first used.
 //! Removing the name frees it.
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::ffi::{OsStr, OsString};
 use std::os::fd::AsFd;
 use std::sync::Arc;
@@ -41,18 +41,24 @@ impl FileSystem {
         if let Some(node) = tokens.get(name).and_then(|id| self.nodes.count(*id)) {
             let stat = as_daemon(|| backing::stat(self.nodes.anchor(&node)?.as_fd()));
             let stat = stat.inspect_err(|_| self.nodes.forget(node.id, 1))?;
-            return Ok(self.entered(&node, &stat));
+            return Ok(self.found_entered(&node, &stat));
         }
         let view = self.views.private(uid)?;
         let home = view.home().try_clone().map_err(|_| Errno::EMFILE)?;
         let stat = backing::stat(home.as_fd())?;
         let node = self.nodes.found(&view, home, &stat, Where::Kept)?;
         tokens.insert(name.to_owned(), node.id);
-        Ok(self.entered(&node, &stat))
+        Ok(self.found_entered(&node, &stat))
     }
 
-    fn entered(&self, node: &Arc<Node>, stat: &Stat) -> Lookup {
+    fn found_entered(&self, node: &Arc<Node>, stat: &Stat) -> Lookup {
         Lookup::Found(Entry { attributes: self.shown(node, stat), name_lifetime: FOREVER })
+    }
+
+    /// The numbers of the private views that have a token.
+    pub(super) fn entered(&self) -> HashSet<u32> {
+        let tokens = self.tokens.0.lock();
+        tokens.values().filter_map(|id| self.nodes.get(*id).ok()).map(|node| node.view.index()).collect()
     }
 
     /// Ends the private view `name`: whoever still uses it keeps it, new look-ups of the token find another.

@@ -35,14 +35,16 @@ impl Drop for OpenFile {
         if self.mappable {
             self.node.closed_for_mapping();
         }
+        self.node.closed();
     }
 }
 
 impl OpenFile {
     /// `flags` are those of the open.
-    pub(super) fn new((fd, share): (OwnedFd, Share), node: Arc<Node>, opener: &Caller, flags: i32) -> Self {
+    fn new((fd, share): (OwnedFd, Share), node: Arc<Node>, opener: &Caller, flags: i32) -> Self {
         let (mappable, writable) =
             (flags & libc::O_ACCMODE == libc::O_RDWR, flags & libc::O_ACCMODE != libc::O_RDONLY);
+        node.opened();
         if mappable {
             node.opened_for_mapping();
         }
@@ -95,12 +97,25 @@ impl FileSystem {
             }
             opened => opened?,
         };
-        let file = Arc::new(OpenFile::new((fd, share), node, caller, flags));
+        let file = self.opened((fd, share), node, caller, flags);
         if file.mappable {
             // What it keeps from before would hide the times that writes through memory leave.
             self.expire_attributes(id);
         }
         Ok((self.files.insert(Arc::clone(&file)), file))
+    }
+
+    /// A file that was just opened; `flags` are those of the open.
+    pub(super) fn opened(
+        &self,
+        file: (OwnedFd, Share),
+        node: Arc<Node>,
+        opener: &Caller,
+        flags: i32,
+    ) -> Arc<OpenFile> {
+        let file = OpenFile::new(file, node, opener, flags);
+        self.forget_first(&file.node);
+        Arc::new(file)
     }
 
     /// The last descriptor and mapping of an open file are gone. Gives the node it was open on.

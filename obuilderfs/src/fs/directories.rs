@@ -12,7 +12,7 @@ use super::shares::Share;
 use super::{Entry, FileSystem, Place};
 use crate::backing::{self, DirEntry, DirStream, S_IFDIR};
 use crate::caller::{Caller, as_daemon};
-use crate::nodes::{CONTROL, ROOT, Where, usual_id};
+use crate::nodes::{CONTROL, Node, ROOT, Where, usual_id};
 use crate::view::View;
 
 /// A directory some process is reading.
@@ -21,7 +21,17 @@ pub(crate) struct OpenDir {
     id: u64,
     /// Nothing is listed in the control directory.
     of: Option<(Arc<View>, Mutex<DirStream>)>,
+    /// None of the root and of the control directory.
+    node: Option<Arc<Node>>,
     _share: Share,
+}
+
+impl Drop for OpenDir {
+    fn drop(&mut self) {
+        if let Some(node) = &self.node {
+            node.closed();
+        }
+    }
 }
 
 /// An entry as the kernel is told of it.
@@ -40,14 +50,26 @@ impl FileSystem {
     pub(crate) fn opendir(&self, caller: &Caller, id: u64) -> Result<(u64, bool), Errno> {
         let share = self.shares.take(caller.uid)?;
         if id == CONTROL {
-            return Ok((self.directories.insert(Arc::new(OpenDir { id, of: None, _share: share })), false));
+            return Ok((
+                self.directories.insert(Arc::new(OpenDir { id, of: None, node: None, _share: share })),
+                false,
+            ));
         }
         let (view, object) = self.object(caller, id)?;
         let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY;
         let uid = view.acting_uid(caller.uid);
         let fd = act_at(id, caller, uid, || backing::reopen(object.as_fd(), flags))?;
-        let keep = view.private || id != ROOT && self.nodes.get(id)?.is_covered();
-        let open = OpenDir { id, of: Some((view, Mutex::new(DirStream::new(fd)))), _share: share };
+        let node = if id == ROOT { None } else { Some(self.nodes.get(id)?) };
+        let covered = node.as_ref().is_some_and(|node| node.is_covered());
+        let keep = view.private || covered;
+        if let Some(node) = &node {
+            node.opened();
+            self.forget_first(node);
+            if covered {
+                node.note_cached();
+            }
+        }
+        let open = OpenDir { id, of: Some((view, Mutex::new(DirStream::new(fd)))), node, _share: share };
         Ok((self.directories.insert(Arc::new(open)), keep))
     }
 

@@ -36,7 +36,7 @@ impl FileSystem {
         let stat = backing::stat(fd.as_fd())?;
         let anchor = as_daemon(|| backing::anchor_of(fd.as_fd()))?;
         let node = self.nodes.found(&place.view, anchor, &stat, Where::Nowhere)?;
-        let file = Arc::new(OpenFile::new((fd, share), node, caller, flags));
+        let file = self.opened((fd, share), node, caller, flags);
         let shown = self.shown(&file.node, &stat);
         Ok((shown, self.files.insert(Arc::clone(&file)), file))
     }

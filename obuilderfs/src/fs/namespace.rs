@@ -20,20 +20,29 @@ impl FileSystem {
             CONTROL => return self.enter(caller, name),
             _ => {}
         }
+        if parent == ROOT {
+            self.settle();
+            if let Some(entry) = self.found_of_late(caller.uid, name) {
+                return Ok(Lookup::Found(entry));
+            }
+        }
+        let lots = self.changes.lots();
         let place = self.place(caller, parent)?;
-        if place.at_root {
+        if place.at_root() {
             Self::may_search(caller, &place)?;
-            self.changes.settle();
         }
         self.expect_move(caller, &place, name);
         match as_daemon(|| self.entry(&place, name)) {
             Ok(entry) => {
-                if !place.at_root && !entry.attributes.stat.is_dir() {
+                if place.at_root() {
+                    // It is found anew otherwise.
+                    let _ = self.remember(caller.uid, &place, name, &entry, lots);
+                } else if !entry.attributes.stat.is_dir() {
                     self.walkers.looked_up(caller.pid);
                 }
                 Ok(Lookup::Found(entry))
             }
-            Err(Errno::ENOENT) if !place.at_root => {
+            Err(Errno::ENOENT) if !place.at_root() => {
                 Ok(Lookup::Absent(self.lifetimes(&place.view, place.covered).absence))
             }
             Err(e) => Err(e),
@@ -137,16 +146,15 @@ impl FileSystem {
         // A link, fifo or socket that came to lie there meanwhile: the kernel looks again, and opens it itself.
         let another = |e| matches!(e, Errno::ELOOP | Errno::ENXIO);
         let fd = opened.map_err(|e| if another(e) { Errno::ESTALE } else { e })?;
-        let stat = backing::stat(fd.as_fd())?;
-        if stat.kind() != S_IFREG {
+        if backing::stat(fd.as_fd())?.kind() != S_IFREG {
             return Err(Errno::ESTALE);
         }
         let anchor = as_daemon(|| backing::anchor_of(fd.as_fd()))?;
-        let node = self.nodes.found(&place.view, anchor, &stat, self.found_in(&place))?;
-        if place.at_root {
+        let (node, stat) = self.found_as(&place, anchor)?;
+        if place.at_root() {
             place.view.note_first_name(name);
         }
-        let file = Arc::new(OpenFile::new((fd, share), node, caller, flags));
+        let file = self.opened((fd, share), node, caller, flags);
         let entry = self.entry_of(&file.node, &stat, &place);
         Ok((entry, self.files.insert(Arc::clone(&file)), file))
     }
@@ -198,8 +206,12 @@ impl FileSystem {
         if flags & platform::RENAME_EXCHANGE != 0 {
             self.leave_below(caller, (&target, to.1), &source)?;
         }
+        // The kernel moves what it keeps with the names.
+        for (place, name) in [(&source, from.1), (&target, to.1)].into_iter().filter(|(at, _)| at.at_root()) {
+            place.view.note_first_name(name);
+        }
         let rename = || backing::rename((source.dir.as_fd(), from.1), (target.dir.as_fd(), to.1), flags);
-        let by = if source.at_root { &source } else { &target };
+        let by = if source.at_root() { &source } else { &target };
         if flags == 0 { self.removing(caller, by, (&target, to.1), rename) } else { by.act(caller, rename) }
     }
 }

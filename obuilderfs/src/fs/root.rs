@@ -17,6 +17,11 @@ pub(super) type Mover = (u32, OsString);
 const MOVERS: usize = 256;
 
 impl Place {
+    /// Whether it is the mount point itself, which all views share.
+    pub(super) fn at_root(&self) -> bool {
+        self.root.is_some()
+    }
+
     /// Runs `action`, something in this directory, as the caller.
     pub(super) fn act<T>(
         &self,
@@ -24,7 +29,7 @@ impl Place {
         action: impl FnMut() -> Result<T, Errno>,
     ) -> Result<T, Errno> {
         let uid = self.view.acting_uid(caller.uid);
-        if self.at_root { act_with_groups(caller, uid, action) } else { act_as(caller, uid, action) }
+        if self.at_root() { act_with_groups(caller, uid, action) } else { act_as(caller, uid, action) }
     }
 }
 
@@ -50,7 +55,7 @@ impl FileSystem {
         (source, name): (&Place, &OsStr),
         target: &Place,
     ) -> Result<(), Errno> {
-        if source.at_root || !target.at_root {
+        if source.at_root() || !target.at_root() {
             return Ok(());
         }
         let mover = (caller.pid, name.to_owned());
@@ -74,7 +79,7 @@ impl FileSystem {
     /// the path may lead to another directory.
     pub(super) fn expect_move(&self, caller: &Caller, place: &Place, name: &OsStr) {
         let moves = |mover: &Mover| mover.0 == caller.pid && mover.1 == name;
-        if place.at_root || !self.movers.lock().iter().any(moves) {
+        if place.at_root() || !self.movers.lock().iter().any(moves) {
             return;
         }
         if let Ok(stat) = as_daemon(|| backing::stat_at(place.dir.as_fd(), name))
@@ -91,7 +96,7 @@ impl FileSystem {
     /// `EACCES` if not.
     pub(super) fn may_search(caller: &Caller, place: &Place) -> Result<(), Errno> {
         let dir = place.dir.as_fd();
-        if place.view.lets_everyone_search(dir)? {
+        if place.root.is_none_or(|root| place.view.lets_everyone_search(dir, &root)) {
             return Ok(());
         }
         let uid = place.view.acting_uid(caller.uid);

@@ -68,6 +68,14 @@ impl Table {
         self.leaving.retain(|leaving| *leaving != left);
     }
 
+    /// The counted id of the object with this inode number that lies where the view's home does.
+    pub(super) fn counted(&self, view: &View, ino: u64) -> Option<u64> {
+        if self.by_object.is_empty() {
+            return None;
+        }
+        self.by_object.get(&(view.index(), view.device(), ino)).copied()
+    }
+
     /// An id for a new node of this object.
     pub(super) fn new_id(&mut self, view: &View, stat: &Stat) -> u64 {
         let usual = usual_id(view, stat.ino);

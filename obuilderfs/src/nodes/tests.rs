@@ -59,6 +59,17 @@ fn an_inode_number_used_again_is_another_node() {
     write(&world, "second");
     let second = look_up(&nodes, &world, "second");
     assert_ne!(first.id, second.id);
+    // Changes of either are told by its handle.
+    let ids = |node: &Node| {
+        let key = node.key().unwrap();
+        assert!(nodes.may_know(&key));
+        let found = nodes.by_handle(&[Arc::clone(&world.view)], &key);
+        found.iter().map(|node| node.id).collect::<Vec<_>>()
+    };
+    assert_eq!((ids(&first), ids(&second)), (vec![first.id], vec![second.id]));
+    nodes.forget(second.id, 1);
+    assert_eq!(ids(&first), [first.id]);
+    assert!(nodes.by_handle(&[Arc::clone(&world.view)], &second.key().unwrap()).is_empty());
 }
 
 #[test]

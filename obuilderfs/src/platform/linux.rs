@@ -20,7 +20,7 @@ pub(crate) use changes::{Change, Watch};
 pub(crate) use directories::DirStream;
 pub(crate) use enter::{Entering, enter};
 pub(crate) use guard::Guard;
-pub(crate) use handles::{Handle, HandleKey, handle_of, open_handle};
+pub(crate) use handles::{Handle, HandleKey, handle_at, handle_of, open_handle};
 pub(crate) use homes::open_home;
 pub(crate) use identity::{
     groups_of, highest_descriptor_limit, is_indexer, limit_capabilities, own_umask, release_memory,

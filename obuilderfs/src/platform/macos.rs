@@ -22,8 +22,8 @@ pub(crate) use leases::{may_be_written, open_to_ask, undisturbed};
 pub(crate) use mounts::{detach, mounted_at, notify_ready, remount, require_fuse, start, threads};
 pub(crate) use objects::{
     ANCHOR, EXEC_OPEN, Handle, HandleKey, O_DIRECT, RENAME_EXCHANGE, chmod, chown, copy_range,
-    create_nameless, fallocate, fdatasync, handle_of, is_exec_open, link, mknod, open_handle, open_home,
-    open_plain, readlink, rename, reopen, seek, set_times, stat, stat_at, truncate,
+    create_nameless, fallocate, fdatasync, handle_at, handle_of, is_exec_open, link, mknod, open_handle,
+    open_home, open_plain, readlink, rename, reopen, seek, set_times, stat, stat_at, truncate,
 };
 /// What everyone is told of the root: everybody may do everything, for who may do what there is decided by the
 /// caller's own tree.

@@ -1,6 +1,6 @@
 //! Names directly below the mount point, asked for again and again: whatever changes shows with the next look.
 use std::fs::{self, Permissions};
-use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, lchown, symlink};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -63,6 +63,49 @@ fn every_change_of_what_was_just_looked_at_shows_at_once() {
 }
 
 #[test]
+fn reading_moves_the_time_of_access_at_once() {
+    if !can_mount() {
+        return;
+    }
+    let world = World::new();
+    let (user, local) = world.resident(41_620);
+    user.mkdir(&local.join("dir"));
+    fs::write(local.join("dir/file"), "x").unwrap();
+    fs::write(local.join("file"), "bytes").unwrap();
+    let mount = world.mount();
+    let atime = |path: &Path| fs::metadata(path).map(|stat| (stat.atime(), stat.atime_nsec())).unwrap();
+    let old = fs::FileTimes::new().set_accessed(std::time::UNIX_EPOCH);
+    // Native directories are read each time; here the kernel keeps a listing as long as nothing changes.
+    let list = |round: usize| fs::write(local.join(format!("dir/{round}")), "").map(|()| "dir");
+    for round in 0..10 {
+        for (name, is_dir) in [(list(round).unwrap(), true), ("file", false)] {
+            let (below, above) = (local.join(name), mount.point().join(name));
+            fs::File::open(&below).unwrap().set_times(old).unwrap();
+            user.run(|| {
+                let open = fs::File::open(&above).unwrap();
+                assert_eq!([atime(&above), atime(&above)], [(0, 0); 2], "{name} is open");
+                if is_dir {
+                    assert!(fs::read_dir(&above).unwrap().count() > round);
+                } else {
+                    assert_eq!(std::io::read_to_string(&open).unwrap(), "bytes");
+                }
+                assert_eq!(atime(&above), atime(&below), "{name} in round {round}, while open");
+                assert_ne!(atime(&above), (0, 0), "{name}");
+                drop(open);
+            });
+            fs::File::open(&below).unwrap().set_times(old).unwrap();
+            user.run(|| {
+                assert_eq!([atime(&above), atime(&above)], [(0, 0); 2]);
+                if !is_dir {
+                    assert_eq!(fs::read_to_string(&above).unwrap(), "bytes");
+                }
+                assert_eq!(atime(&above), atime(&below), "{name} in round {round}");
+            });
+        }
+    }
+}
+
+#[test]
 fn changes_of_what_lies_above_show_at_once_too() {
     if !can_mount() {
         return;
@@ -99,6 +142,11 @@ fn changes_of_what_lies_above_show_at_once_too() {
     world.retract(user.uid);
     assert_eq!(look(), outcome(Ok("the fallback's")));
     world.publish(user.uid, local.parent().unwrap());
+    assert_eq!(look(), outcome(Ok("first")));
+    let link = world.scoreboard.join(user.uid.to_string());
+    lchown(&link, Some(user.uid), None).unwrap();
+    assert_eq!(look(), outcome(Ok("the fallback's")), "only root's links count");
+    lchown(&link, Some(0), None).unwrap();
     assert_eq!(look(), outcome(Ok("first")));
 }
 

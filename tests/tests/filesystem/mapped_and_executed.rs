@@ -207,9 +207,11 @@ fn moves_as_natively(closed: bool) {
     let twin = Twin::new(41_110);
     twin.same(|dir| {
         fs::create_dir(dir.join("d")).unwrap();
-        let path = dir.join("d/file");
-        fs::write(&path, vec![b'.'; LEN]).unwrap();
-        moves(&path, closed)
+        ["d/file", "file"].map(|name| {
+            let path = dir.join(name);
+            fs::write(&path, vec![b'.'; LEN]).unwrap();
+            moves(&path, closed)
+        })
     });
 }
 

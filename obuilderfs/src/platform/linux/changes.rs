@@ -25,6 +25,8 @@ const INFO: usize = 12;
 
 /// How much of the queue is read at once.
 const BUFFER: usize = 16 * 1024;
+/// No event is longer: metadata, two handles (`MAX_HANDLE_SZ` in `name_to_handle_at(2)`) and a name.
+const LONGEST: usize = 1024;
 
 /// A queue of changes.
 #[derive(Debug)]
@@ -89,18 +91,39 @@ impl Watch {
         Errno::result(result).map(drop)
     }
 
-    /// Hands everything in the queue to `take`; what this process did itself only with `own_too`.
-    pub(crate) fn drain(&self, own_too: bool, mut take: impl FnMut(Change)) {
+    /// Hands everything to `take` that was in the queue when this was called, and whether this process did it itself.
+    /// Each time before some of it is handed out `read` is called.
+    pub(crate) fn drain(&self, read: impl Fn(), mut take: impl FnMut(Change, bool)) {
         let mut buffer = self.buffer.lock();
+        let mut left = None;
         while let Ok(length @ 1..) = nix::unistd::read(&self.queue, &mut buffer) {
+            read();
+            let mut events = 0;
             let mut rest = &buffer[..length];
             while let Some((event, tail)) = split_event(rest) {
                 rest = tail;
-                if own_too || event.pid != self.own || event.lost {
-                    event.tell(&mut take);
-                }
+                events += 1;
+                let own = event.pid == self.own && !event.lost;
+                event.tell(&mut |change| take(change, own));
+            }
+            // There was room for more: the queue was empty.
+            if BUFFER - length >= LONGEST {
+                return;
+            }
+            // More may come than we can take, and never end.
+            match left.map_or_else(|| self.pending(), |left: usize| left.saturating_sub(events)) {
+                0 => return,
+                some => left = Some(some),
             }
         }
+    }
+
+    /// How many events are in the queue: `FIONREAD` counts their metadata alone.
+    fn pending(&self) -> usize {
+        let mut bytes: libc::c_int = 0;
+        // SAFETY: the call writes one integer.
+        let result = unsafe { libc::ioctl(self.queue.as_raw_fd(), libc::FIONREAD, &raw mut bytes) };
+        if result == 0 { usize::try_from(bytes).unwrap_or(0) / METADATA } else { usize::MAX }
     }
 }
 
@@ -173,7 +196,7 @@ mod tests {
     use super::*;
     use crate::platform::handle_of;
 
-    /// Changes by another process: our own are not told.
+    /// Changes by another process: our own are told as such.
     fn shell(script: &str, dir: &std::path::Path) {
         assert!(
             std::process::Command::new("sh")
@@ -202,9 +225,14 @@ mod tests {
         let told = |script| {
             shell(script, dir.path());
             let mut told = HashSet::new();
-            watch.drain(false, |change| {
-                told.insert(change);
-            });
+            watch.drain(
+                || (),
+                |change, own| {
+                    if !own {
+                        told.insert(change);
+                    }
+                },
+            );
             told
         };
         let name = |name: &str| Change::Name(handle.key(), name.into());
@@ -219,6 +247,37 @@ mod tests {
         }
         assert!(told("echo y >> other").contains(&Change::Object(key.clone())), "by another name");
         assert!(told("chmod 700 .").contains(&Change::Object(handle.key())));
-        assert!(!told("true").contains(&name("ours")), "our own changes are not told");
+        assert!(!told("true").contains(&name("ours")), "our own changes are told as such");
+    }
+
+    #[test]
+    fn whoever_reads_the_queue_is_not_kept_by_what_comes_meanwhile() {
+        let dir = tempfile::tempdir().unwrap();
+        let open = fs::File::open(dir.path()).unwrap();
+        let watched = Watch::new().and_then(|watch| watch.add(open.as_fd()).map(|()| watch));
+        let Ok(watch) = watched else {
+            assert!(std::env::var_os("CI").is_none(), "needs root and a file system that can be watched");
+            eprintln!("skipped: whoever_reads_the_queue_is_not_kept_by_what_comes_meanwhile");
+            return;
+        };
+        let make = |name: String| fs::write(dir.path().join(name), "").unwrap();
+        // Fewer than fit into the buffer, then more.
+        for before in [3, 1000] {
+            (0..before).for_each(|n| make(format!("{before}-before-{n}")));
+            let mut seen = HashSet::new();
+            let mut count = 0;
+            watch.drain(
+                || (),
+                |change, own| {
+                    if let (true, Change::Name(_, name)) = (own, change) {
+                        seen.insert(name);
+                    }
+                    // Each that is taken brings another one.
+                    count += 1;
+                    make(format!("{before}-meanwhile-{count}"));
+                },
+            );
+            assert!((0..before).all(|n| seen.contains(OsStr::new(&format!("{before}-before-{n}")))));
+        }
     }
 }

@@ -1,8 +1,11 @@
 //! File handles: a name for an object that costs no descriptor and does not keep its file system busy.
+use std::ffi::OsStr;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
 use nix::errno::Errno;
+
+use super::objects::c_string;
 
 /// Longest handle the kernel makes, `MAX_HANDLE_SZ` in `name_to_handle_at(2)`.
 const MAX_HANDLE: usize = 128;
@@ -111,14 +114,24 @@ struct RawHandle {
 /// # Errors
 /// As `name_to_handle_at(2)`.
 pub(crate) fn handle_of(fd: BorrowedFd<'_>) -> Result<Option<Handle>, Errno> {
+    handle_at(fd, OsStr::new(""))
+}
+
+/// The same for the entry `name` of `dir`, no link followed; for `dir` itself if `name` is empty.
+///
+/// # Errors
+/// As `name_to_handle_at(2)`.
+pub(crate) fn handle_at(dir: BorrowedFd<'_>, name: &OsStr) -> Result<Option<Handle>, Errno> {
+    let name = c_string(name)?;
     let mut raw = MaybeUninit::<RawHandle>::uninit();
     let mut mount = 0;
-    // SAFETY: `raw` has room for `len` bytes after the header, and the header's length field is set first.
+    // SAFETY: `raw` has room for `len` bytes after the header, and the header's length field is set first; `name`
+    // outlives the call.
     let result = unsafe {
         (&raw mut (*raw.as_mut_ptr()).len).write(MAX_HANDLE as u32);
         libc::name_to_handle_at(
-            fd.as_raw_fd(),
-            c"".as_ptr(),
+            dir.as_raw_fd(),
+            name.as_ptr(),
             raw.as_mut_ptr().cast(),
             &raw mut mount,
             libc::AT_EMPTY_PATH,

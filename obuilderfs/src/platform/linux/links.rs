@@ -1,7 +1,10 @@
 //! Word of changes in one directory, `inotify(7)`.
+use std::os::fd::AsFd;
 use std::path::Path;
+use std::time::Duration;
 
 use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
 
 /// Waits for links to come and go.
@@ -23,15 +26,18 @@ impl LinkWatch {
         Ok(Self(inotify))
     }
 
-    /// Returns when something has changed.
+    /// Returns when something has changed, true, or after `limit`, if there is one, false.
     ///
     /// # Errors
-    /// As `read(2)`.
-    pub(crate) fn wait(&mut self) -> Result<(), Errno> {
+    /// As `poll(2)` and `read(2)`.
+    pub(crate) fn wait(&mut self, limit: Option<Duration>) -> Result<bool, Errno> {
+        let limit = limit.map_or(PollTimeout::NONE, |limit| limit.try_into().unwrap_or(PollTimeout::MAX));
         loop {
-            match self.0.read_events() {
+            let mut events = [PollFd::new(self.0.as_fd(), PollFlags::POLLIN)];
+            match poll(&mut events, limit) {
                 Err(Errno::EINTR) => {}
-                read => return read.map(drop),
+                Ok(0) => return Ok(false),
+                ready => return ready.and_then(|_| self.0.read_events()).map(|_| true),
             }
         }
     }

@@ -50,7 +50,7 @@ pub(crate) fn start(
     );
     let source = options.fsname.as_ref().map_or(source, Path::new);
     mount(Some(source), mountpoint, Some(MOUNT_TYPE), flags(options), Some(data.as_str()))?;
-    requests.connected(Kernel::new(&device)?);
+    requests.connected(Kernel::new(&device, mountpoint)?);
     let acl = config.acl;
     Session::from_fd(requests, device.into(), acl, config).inspect_err(|_| {
         let _ = detach(mountpoint);

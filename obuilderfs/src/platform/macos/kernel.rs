@@ -18,13 +18,23 @@ impl Kernel {
     pub(crate) fn expire_object(&self, _node: u64) {}
 
     /// Attributes are not kept.
-    pub(crate) fn expire_attributes(&self, _node: u64) {}
+    pub(crate) fn expire_attributes(&self, _node: u64) -> bool {
+        false
+    }
 
     /// Names are not kept.
     pub(crate) fn forget_name(&self, _directory: u64, _name: &OsStr) {}
 
     /// Names are not kept.
     pub(crate) fn expire_all_names(&self) {}
+
+    /// Names are not kept.
+    ///
+    /// # Errors
+    /// None.
+    pub(crate) fn forget_unused(&self) -> Result<(), Errno> {
+        Ok(())
+    }
 }
 
 /// A file system that would tell of changes; none does.
@@ -64,7 +74,7 @@ impl Watch {
     }
 
     /// Never called.
-    pub(crate) fn drain(&self, _own_too: bool, _take: impl FnMut(Change)) {
+    pub(crate) fn drain(&self, _read: impl Fn(), _take: impl FnMut(Change, bool)) {
         match self.0 {}
     }
 }
@@ -84,7 +94,7 @@ impl LinkWatch {
     ///
     /// # Errors
     /// None.
-    pub(crate) fn wait(&mut self) -> Result<(), Errno> {
+    pub(crate) fn wait(&mut self, _limit: Option<std::time::Duration>) -> Result<bool, Errno> {
         match self.0 {}
     }
 }

@@ -76,6 +76,15 @@ pub(crate) fn handle_of(fd: BorrowedFd<'_>) -> Result<Option<Handle>, Errno> {
     Ok(Some(Handle { dev: stat.st_dev, ino: stat.st_ino, generation: stat.st_gen }))
 }
 
+/// The same for the entry `name` of `dir`, no link followed.
+///
+/// # Errors
+/// As `fstatat(2)`.
+pub(crate) fn handle_at(dir: BorrowedFd<'_>, name: &OsStr) -> Result<Option<Handle>, Errno> {
+    let stat = nix::sys::stat::fstatat(dir, name, nix::fcntl::AtFlags::AT_SYMLINK_NOFOLLOW)?;
+    Ok(Some(Handle { dev: stat.st_dev, ino: stat.st_ino, generation: stat.st_gen }))
+}
+
 /// Anchors the object `handle` names.
 ///
 /// # Errors
