@@ -25,6 +25,7 @@ use self::numbers::Numbers;
 use self::recent::Recent;
 use self::table::Table;
 use crate::backing::{self, Handle, HandleKey, Stat};
+use crate::platform;
 use crate::view::View;
 
 /// The node every mount starts with, shared by all.
@@ -226,10 +227,17 @@ impl Nodes {
 
     /// Takes back `count` look-ups; at none left the node is gone.
     pub(crate) fn forget(&self, id: u64, count: u64) {
-        let gone = self.table.write().forget(id, count);
+        let (gone, crowd_has_gone) = {
+            let mut table = self.table.write();
+            (table.forget(id, count), table.shrink())
+        };
         gone.iter().filter_map(|node| node.number()).for_each(|ino| self.numbers.remove(ino));
         // The last reference may close descriptors: not under the lock.
         drop(gone);
+        if crowd_has_gone {
+            self.recent.forget_gone();
+            platform::release_memory();
+        }
     }
 
     /// A descriptor that names the node's object.

@@ -78,6 +78,7 @@ impl Mount {
     /// # Errors
     /// Whatever kept them from being mounted, or broke one.
     pub fn serve(&self, lifeline: Lifeline) -> Result<(), MountError> {
+        platform::keep_little_memory();
         let prepared = prepare(self)?;
         let process = |what| move |source| MountError::Process { what, source };
         let descriptors = share_out(raise_descriptor_limit() / prepared.len().max(1));

@@ -37,3 +37,14 @@ impl FuseReadBuf {
         }
     }
 }
+
+/// Gives the memory of a buffer back to the system, as far as it is whole pages. It holds zeros then, or what it held.
+pub(crate) fn give_back(buf: &mut [u8]) {
+    let page = page_size::get();
+    let skip = buf.as_ptr().align_offset(page);
+    let length = buf.len().saturating_sub(skip) / page * page;
+    if length > 0 {
+        // SAFETY: the pages lie in the buffer, which holds plain bytes and is borrowed exclusively.
+        unsafe { libc::madvise(buf.as_mut_ptr().add(skip).cast(), length, libc::MADV_DONTNEED) };
+    }
+}

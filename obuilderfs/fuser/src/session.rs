@@ -44,6 +44,7 @@ use crate::mnt::mount_options::Config;
 use crate::mnt::mount_options::check_option_conflicts;
 use crate::notify::Notifier;
 use crate::read_buf::FuseReadBuf;
+use crate::read_buf::give_back;
 use crate::reply::Reply;
 use crate::reply::ReplyRaw;
 use crate::reply::ReplySender;
@@ -52,7 +53,10 @@ use crate::request::RequestWithSender;
 /// The max size of write requests from the kernel. The absolute minimum is 4k,
 /// FUSE recommends at least 128k, max 16M. The FUSE default is 16M on macOS
 /// and 128k on other systems.
-pub(crate) const MAX_WRITE_SIZE: usize = 16 * 1024 * 1024;
+pub(crate) const MAX_WRITE_SIZE: usize = 1024 * 1024;
+
+/// A list of forgotten inodes that is longer leaves memory worth giving back.
+const LONG: usize = 64 * 1024;
 
 #[derive(Default, Debug, Eq, PartialEq, Clone, Copy)]
 /// How requests should be filtered based on the calling UID.
@@ -531,6 +535,14 @@ impl<FS: Filesystem> SessionEventLoop<FS> {
             // The kernel driver makes sure that we get exactly one request per read
             match self.ch.receive_retrying(buf) {
                 Ok(size) => match RequestWithSender::new(self.ch.sender(), &buf[..size]) {
+                    // Inodes that the kernel forgets come seldom and many at once
+                    Some(req)
+                        if size > LONG
+                            && matches!(req.request.operation(), Ok(Operation::BatchForget(_))) =>
+                    {
+                        req.dispatch(self);
+                        give_back(buf);
+                    }
                     // Dispatch request
                     Some(req) => {
                         if let Ok(Operation::Destroy(_)) = req.request.operation() {

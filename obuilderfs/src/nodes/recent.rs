@@ -36,6 +36,13 @@ impl Recent {
         closed.iter().for_each(|node| node.close());
     }
 
+    /// Lets go of nodes that are gone: each keeps a page from being given back.
+    pub(super) fn forget_gone(&self) {
+        let mut queue = self.queue.lock();
+        queue.retain(|node| node.strong_count() > 0);
+        queue.shrink_to_fit();
+    }
+
     #[cfg(test)]
     pub(super) fn clear(&self) {
         self.queue.lock().clear();

@@ -5,7 +5,6 @@ use std::sync::atomic::Ordering;
 
 use super::{COUNTED, INODE_BITS, Node, usual_id};
 use crate::backing::{Handle, Stat};
-use crate::platform;
 use crate::view::View;
 
 /// So many objects may be on their way into the root at once.
@@ -108,17 +107,16 @@ impl Table {
         if let Some(key) = self.counted.remove(&id) {
             self.by_object.remove(&key);
         }
-        let gone = self.by_id.remove(&id);
-        self.shrink();
-        gone
+        self.by_id.remove(&id)
     }
 
-    /// Gives memory back after a crowd has gone.
-    fn shrink(&mut self) {
-        if self.by_id.capacity() > SMALL && self.by_id.len() * 8 < self.by_id.capacity() {
+    /// Shrinks after a crowd has gone. Says whether one had.
+    pub(super) fn shrink(&mut self) -> bool {
+        let crowd_has_gone = self.by_id.capacity() > SMALL && self.by_id.len() * 8 < self.by_id.capacity();
+        if crowd_has_gone {
             self.by_id.shrink_to(self.by_id.len() * 2);
-            platform::release_memory();
         }
+        crowd_has_gone
     }
 
     pub(super) fn len(&self) -> usize {

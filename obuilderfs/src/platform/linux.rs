@@ -23,8 +23,8 @@ pub(crate) use guard::Guard;
 pub(crate) use handles::{Handle, HandleKey, handle_at, handle_of, open_handle};
 pub(crate) use homes::open_home;
 pub(crate) use identity::{
-    groups_of, highest_descriptor_limit, is_indexer, limit_capabilities, own_umask, release_memory,
-    set_groups, set_ids, thread_id,
+    groups_of, highest_descriptor_limit, is_indexer, keep_little_memory, limit_capabilities, own_umask,
+    release_memory, set_groups, set_ids, thread_id,
 };
 pub(crate) use kernel::{Kernel, wake_pipe};
 pub(crate) use leases::{may_be_written, open_to_ask, undisturbed};

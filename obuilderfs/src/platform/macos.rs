@@ -14,8 +14,8 @@ pub(crate) use directories::DirStream;
 pub(crate) use enter::{Entering, enter};
 pub(crate) use guard::Guard;
 pub(crate) use identity::{
-    groups_of, highest_descriptor_limit, is_indexer, limit_capabilities, own_umask, release_memory,
-    set_groups, set_ids, thread_id,
+    groups_of, highest_descriptor_limit, is_indexer, keep_little_memory, limit_capabilities, own_umask,
+    release_memory, set_groups, set_ids, thread_id,
 };
 pub(crate) use kernel::{Change, Kernel, LinkWatch, Watch, wake_pipe};
 pub(crate) use leases::{may_be_written, open_to_ask, undisturbed};

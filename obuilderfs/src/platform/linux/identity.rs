@@ -44,6 +44,18 @@ pub(crate) fn highest_descriptor_limit() -> Option<u64> {
     fs::read_to_string("/proc/sys/fs/nr_open").ok()?.trim().parse().ok()
 }
 
+/// Has large pieces of memory go back to the system as soon as they are freed. Otherwise the C library learns from the
+/// first large one that is freed to keep those that follow, twice as much at the end of each thread's memory, and
+/// [`release_memory`] does not get at that (`mallopt(3)`).
+pub(crate) fn keep_little_memory() {
+    #[cfg(target_env = "gnu")]
+    // SAFETY: plain values only.
+    unsafe {
+        libc::mallopt(libc::M_MMAP_THRESHOLD, 128 * 1024);
+        libc::mallopt(libc::M_TRIM_THRESHOLD, 512 * 1024);
+    }
+}
+
 /// Gives freed memory back to the system, which the C library would keep for itself.
 pub(crate) fn release_memory() {
     #[cfg(target_env = "gnu")]

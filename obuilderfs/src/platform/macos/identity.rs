@@ -79,4 +79,7 @@ pub(crate) fn highest_descriptor_limit() -> Option<u64> {
 }
 
 /// The system's allocator does so by itself.
+pub(crate) fn keep_little_memory() {}
+
+/// The system's allocator does so by itself.
 pub(crate) fn release_memory() {}
