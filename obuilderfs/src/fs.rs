@@ -208,7 +208,12 @@ impl FileSystem {
     fn entry(&self, place: &Place, name: &OsStr) -> Result<Entry, Errno> {
         let (node, stat) = match self.found_again(place, name)? {
             Some(known) => known,
-            None => self.found_as(place, backing::anchor(place.dir.as_fd(), name)?)?,
+            None => {
+                let lots = self.changes.lots();
+                let anchor = backing::anchor(place.dir.as_fd(), name)?;
+                let stat = backing::stat(anchor.as_fd())?;
+                self.found_as(place, anchor, (stat, lots))?
+            }
         };
         if place.at_root() {
             place.view.note_first_name(name);
@@ -234,10 +239,13 @@ impl FileSystem {
         Ok(None)
     }
 
-    /// The node of the object `anchor` holds, found in `place`, and its metadata.
-    fn found_as(&self, place: &Place, anchor: OwnedFd) -> Result<(Arc<Node>, Stat), Errno> {
-        let lots = self.changes.lots();
-        let stat = backing::stat(anchor.as_fd())?;
+    /// The node of the object `anchor` holds, found in `place`, and its metadata, which were `stat` since `lots`.
+    fn found_as(
+        &self,
+        place: &Place,
+        anchor: OwnedFd,
+        (stat, lots): (Stat, u64),
+    ) -> Result<(Arc<Node>, Stat), Errno> {
         let node = self.nodes.found(&place.view, anchor, &stat, self.found_in(place))?;
         if self.is_fresh(place, lots) {
             return Ok((node, stat));

@@ -146,11 +146,13 @@ impl FileSystem {
         // A link, fifo or socket that came to lie there meanwhile: the kernel looks again, and opens it itself.
         let another = |e| matches!(e, Errno::ELOOP | Errno::ENXIO);
         let fd = opened.map_err(|e| if another(e) { Errno::ESTALE } else { e })?;
-        if backing::stat(fd.as_fd())?.kind() != S_IFREG {
+        let lots = self.changes.lots();
+        let stat = backing::stat(fd.as_fd())?;
+        if stat.kind() != S_IFREG {
             return Err(Errno::ESTALE);
         }
         let anchor = as_daemon(|| backing::anchor_of(fd.as_fd()))?;
-        let (node, stat) = self.found_as(&place, anchor)?;
+        let (node, stat) = self.found_as(&place, anchor, (stat, lots))?;
         if place.at_root() {
             place.view.note_first_name(name);
         }
